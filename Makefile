@@ -1,0 +1,49 @@
+# Everything a newcomer or a CI machine needs: Python >= 3.11 and make.
+#   make demo    simulate raw ramps, reduce them in the quicklook notebook, keep the products
+#   make test    every test, doctest and tutorial, and the docs build
+#   make bench   memory and speed of the detector level on a large file
+#   make check   the long statistical checks
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUTPUT ?= output
+STAMP := $(VENV)/.installed
+
+export MPLBACKEND ?= Agg
+export MPLCONFIGDIR ?= $(abspath $(VENV))/matplotlib
+export PYDEVD_DISABLE_FILE_VALIDATION = 1
+
+.PHONY: demo test lint docs bench check clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[all]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/python tutorials/run_demo.py --output $(OUTPUT)
+
+test: $(STAMP) lint
+	$(BIN)/python -m pytest tests --durations=10
+	$(BIN)/python -m pytest --doctest-modules tsoxr --quiet
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 tutorials --quiet
+	$(MAKE) docs
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check tsoxr tests benchmarks docs tutorials
+	$(BIN)/ruff check tsoxr tests benchmarks docs tutorials
+	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/memory.py
+
+check: $(STAMP)
+	$(BIN)/python -m pytest tests --run-long
+
+clean:
+	rm -rf $(VENV) $(OUTPUT) docs/_build docs/generated

@@ -1,0 +1,431 @@
+"""``ds.tso``: the registry seen from a Dataset.
+
+The accessor is a view made anew at each access. It holds no state, so nothing can go
+stale, and it is not stored on the Dataset: xarray's cached registration makes a reference
+cycle that keeps whole cubes alive until the cyclic collector happens to run.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from tsoxr import dq, history, lazy, modes, registry, schema
+from tsoxr.errors import SchemaError, TsoWarning
+
+__all__ = ["PlotView", "TreeAccessor", "TsoAccessor", "install"]
+
+
+class _Uncached:
+    """Give ``obj.tso`` a fresh view each time; the first access discovers the steps."""
+
+    def __init__(self, view: type) -> None:
+        self._view = view
+
+    def __get__(self, obj: Any, owner: type) -> Any:
+        _attach_steps()
+        return self._view if obj is None else self._view(obj)
+
+
+class PlotView:
+    """``ds.tso.plot``: the diagnostic of each step, and pictures of the product."""
+
+    __slots__ = ("_ds",)
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds = ds
+
+    def __dir__(self) -> list[str]:
+        done = {r["step"] for r in history.records(self._ds.attrs)}
+        kind = schema.kind_of(self._ds)
+        pictures = [p.name for p in registry.PICTURES.values() if kind in p.kinds]
+        return sorted([*pictures, *(s for s in registry.DIAGNOSTICS if s in done)])
+
+    def __repr__(self) -> str:
+        return f"plots of these {schema.kind_of(self._ds)}: {', '.join(dir(self))}"
+
+
+class TsoAccessor:
+    """Steps, plots, history and products of a time-series Dataset, as ``ds.tso``.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Ramps, rates, spectra or light curves.
+    """
+
+    __slots__ = ("_ds",)
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds = ds
+
+    def __dir__(self) -> list[str]:
+        kind = schema.kind_of(self._ds)
+        other = {s.name for s in registry.STEPS.values() if kind not in s.kinds}
+        return [name for name in object.__dir__(self) if name not in other]
+
+    @property
+    def kind(self) -> str | None:
+        """Product kind: ramps, rates, spectra, lightcurves or spectrum."""
+        return schema.kind_of(self._ds)
+
+    @property
+    def mode(self) -> modes.Mode | None:
+        """Observing mode, ``None`` where it is not one of `tsoxr.modes`."""
+        name = self._ds.attrs.get("tso_mode")
+        return modes.get(name) if name in modes.names() else None
+
+    @property
+    def history(self) -> history.History:
+        """What was done, as a table and as code (``.as_code()``)."""
+        return history.History(self._ds.attrs)
+
+    @property
+    def header(self) -> dict[str, dict[str, Any]]:
+        """FITS cards of the file that the data came from: ``{"PRIMARY": {...}, "SCI": {...}}``."""
+        return dict(json.loads(self._ds.attrs.get("fits_header", "{}")))
+
+    @property
+    def plot(self) -> PlotView:
+        """Plots: a step's diagnostic, or a picture of the product."""
+        return PlotView(self._ds)
+
+    def defaults(self, step: str) -> pd.DataFrame:
+        """Return the defaults of a step for this Dataset's mode, with their reasons.
+
+        Parameters
+        ----------
+        step : str
+            Name of a step.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per parameter: the function's default, the mode's value, the reason.
+
+        Raises
+        ------
+        KeyError
+            For an unknown step.
+        """
+        spec = _step(step)
+        of_mode = modes.step_defaults(self._ds.attrs.get("tso_mode"), step)
+        rows = [
+            {
+                "parameter": name,
+                "function": None if p.default is inspect.Parameter.empty else p.default,
+                "mode": of_mode[name].value if name in of_mode else None,
+                "reason": of_mode[name].reason if name in of_mode else "the function's own default",
+            }
+            for name, p in spec.parameters.items()
+        ]
+        columns = ["parameter", "function", "mode", "reason"]
+        return pd.DataFrame(rows, columns=columns, dtype=object).set_index("parameter")
+
+    def validate(self, *, strict: bool = False) -> list[str]:
+        """Return what differs from the schema of this kind; see `tsoxr.schema.validate`."""
+        return schema.validate(self._ds, strict=strict)
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row per step and one for the data: flags set, counts, noise.
+
+        Lazy diagnostics are computed.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``step``, ``quantity``, ``value``, ``unit``.
+        """
+        return pd.DataFrame(
+            [*_diagnostic_rows(self._ds), *_data_rows(self._ds)],
+            columns=["step", "quantity", "value", "unit"],
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the Dataset to netCDF; the file appears whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to. An existing file is replaced once the new one is complete.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+        """
+        from tsoxr import io
+
+        return io.save(self._ds, path)
+
+    def drop_diagnostics(self) -> xr.Dataset:
+        """Return the Dataset without the diagnostic variables of its steps."""
+        names = [n for n, v in self._ds.data_vars.items() if "diagnostic_of" in v.attrs]
+        return self._ds.drop_vars(names)
+
+    def pixel_time(self) -> xr.DataArray:
+        """Return when each pixel or wavelength was read: ``time`` plus ``read_offset``.
+
+        Returns
+        -------
+        xarray.DataArray
+            (time, y, x) or (time, wavelength), float64, d.
+
+        Raises
+        ------
+        SchemaError
+            Without ``read_offset``.
+        """
+        if "read_offset" not in self._ds.variables:
+            raise SchemaError(
+                "pixel_time needs 'read_offset', which the reader derives from the header; "
+                "this Dataset has none"
+            )
+        clock = self._ds["time"] + self._ds["read_offset"].astype("float64") / 86400.0
+        attrs = {**self._ds["time"].attrs, "units": "d", "long_name": "mid-integration time of the pixel"}
+        return clock.rename("pixel_time").assign_attrs(attrs)
+
+    def median_image(self) -> xr.DataArray:
+        """Return the median over time of the rates (y, x), or of the last group of ramps.
+
+        Flagged samples count like others; at most 32 integrations are read.
+
+        Raises
+        ------
+        SchemaError
+            For a product without a detector image.
+        """
+        if self.kind == "rates":
+            image, source = self._ds["rate"], "rate"
+        elif self.kind == "ramps":
+            image, source = self._ds["ramp"].isel(group=-1, drop=True), "last group"
+        else:
+            raise SchemaError(f"median_image takes ramps or rates; this Dataset is {self.kind}")
+        out = lazy.time_median(image).assign_coords({d: self._ds[d] for d in ("y", "x")})
+        return out.rename("median_image").assign_attrs(
+            units=image.attrs.get("units", "1"), long_name=f"median over time of the {source}"
+        )
+
+    def spectrum(self) -> xr.Dataset:
+        """Return the mean in-transit depth of each light curve, (wavelength), ppm.
+
+        The depth is one minus the ratio of the weighted mean fluxes in and out of
+        transit, a straight line in time having been fitted to the points out of transit.
+        Points are in transit where the coordinate ``in_transit`` is true
+        (``ds.tso.mark_transit``). It is a first look: the mean over the transit contains
+        limb darkening and the limbs' passages.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``depth``, ``depth_error`` (wavelength), ppm.
+
+        Raises
+        ------
+        SchemaError
+            For another kind, or without ``in_transit``.
+        TsoError
+            Without at least one point in and three out of transit.
+        """
+        from tsoxr import depth
+
+        return depth.spectrum(self._ds)
+
+    def __repr__(self) -> str:
+        return f"{_identity(self._ds)}\n{self.history!r}"
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<p><b>{html.escape(_identity(self._ds))}</b></p>{self.history._repr_html_()}"  # noqa: SLF001
+
+
+class TreeAccessor:
+    """``tree.tso``: each step applied to every node of a DataTree that it takes.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        One detector or order per node.
+    """
+
+    __slots__ = ("_tree",)
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self._tree = tree
+
+    def save(self, path: str | Path) -> Path:
+        """Write the tree to netCDF; see `TsoAccessor.save`."""
+        from tsoxr import io
+
+        return io.save(self._tree, path)
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{node.path}: {_identity(node.to_dataset())}" for node in self._tree.subtree if node.has_data
+        )
+
+
+def _identity(ds: xr.Dataset) -> str:
+    kind = schema.kind_of(ds)
+    if kind is None:
+        return "a Dataset that tsoxr did not make (no attribute 'tso_kind')"
+    names = [str(ds.attrs[k]) for k in ("target", "tso_mode", "detector", "subarray") if ds.attrs.get(k)]
+    sizes = ", ".join(f"{n} {d}" for d, n in ds.sizes.items() if d in schema_dims(kind))
+    span = ""
+    if "time" in ds.indexes and ds.sizes["time"] > 1:
+        time = np.asarray(ds.indexes["time"])
+        span = f"; {(time[-1] - time[0]) * 24:.3f} h from {time[0]:.6f}"
+    return f"{kind} of {' '.join(names) if names else 'an unnamed exposure'}: {sizes}{span}"
+
+
+def schema_dims(kind: str) -> set[str]:
+    """Return the dims that the variables of a product kind may have."""
+    return {d for variable in schema.SCHEMAS[kind].values() for d in variable.dims}
+
+
+def _diagnostic_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
+    rows = []
+    for name, array in ds.data_vars.items():
+        step = array.attrs.get("diagnostic_of")
+        if step is None or array.dtype.kind not in "fiub":
+            continue
+        quantity = array.attrs.get("long_name", str(name).removeprefix(f"{step}_"))
+        integer = array.dtype.kind in "iub"
+        value = float(array.sum() if integer else array.median())
+        what = "total" if integer else "median"
+        rows.append({"step": step, "quantity": f"{quantity} ({what})", "value": value, "unit": array.attrs.get("units", "1")})
+    return rows
+
+
+def _data_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
+    rows = []
+    for name in ("dq_group", "dq_pixel", "dq"):
+        if name in ds:
+            rows += [
+                {"step": "data", "quantity": f"{name}: {flag}", "value": share, "unit": "%"}
+                for flag, share in dq.describe(ds[name]).items()
+            ]
+    if "flux" in ds and "flux_error" in ds and ds.sizes.get("time", 0) > 2:
+        measured, predicted = _scatter(ds)
+        rows += [
+            {"step": "data", "quantity": "measured scatter (median channel)", "value": measured, "unit": "ppm"},
+            {"step": "data", "quantity": "predicted error (median channel)", "value": predicted, "unit": "ppm"},
+            {"step": "data", "quantity": "measured over predicted", "value": measured / predicted, "unit": "1"},
+        ]
+    return rows
+
+
+def _scatter(ds: xr.Dataset) -> tuple[float, float]:
+    """Return the point-to-point scatter and the predicted error of the median channel, ppm.
+
+    The scatter of a Gaussian series is the median of |successive differences| / 0.954,
+    which a transit or a slow trend hardly touches.
+    """
+    flux = ds["flux"].where(~dq.has_flag(ds["dq"], "DO_NOT_USE")) if "dq" in ds else ds["flux"]
+    level = flux.median("time")
+    steps = abs(flux.diff("time")).median("time") / 0.954
+    error = ds["flux_error"].median("time")
+    return float((steps / level).median()) * 1e6, float((error / level).median()) * 1e6
+
+
+def _step(name: str) -> registry.Step:
+    if name not in registry.STEPS:
+        raise KeyError(f"no step is called {name!r}; steps are {sorted(registry.STEPS)}")
+    return registry.STEPS[name]
+
+
+@functools.cache
+def _attach_steps() -> None:
+    """Give the accessors a method for each step and the plot view one for each plot."""
+    from tsoxr import steps
+
+    registry.discover()
+    for name in registry.STEPS:
+        run = getattr(steps, name, None)
+        run = run if callable(run) else registry.STEPS[name].func
+        setattr(TsoAccessor, name, _method(run, "_ds"))
+        setattr(TreeAccessor, name, _tree_method(run, registry.STEPS[name]))
+    for name, picture in registry.PICTURES.items():
+        setattr(PlotView, name, _picture_method(picture))
+    for name, func in registry.DIAGNOSTICS.items():
+        setattr(PlotView, name, _diagnostic_method(name, func))
+
+
+def _method(func: Callable[..., Any], slot: str) -> Callable[..., Any]:
+    """Return ``func(ds, ...)`` as a method; completion shows the step's own parameters."""
+
+    @functools.wraps(func)
+    def method(self: Any, *args: Any, **given: Any) -> Any:
+        return func(getattr(self, slot), *args, **given)
+
+    signature = inspect.signature(func)
+    _, *rest = signature.parameters.values()
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    method.__signature__ = signature.replace(parameters=[own, *rest])  # type: ignore[attr-defined]
+    return method
+
+
+def _tree_method(run: Callable[..., Any], spec: registry.Step) -> Callable[..., Any]:
+    def on_tree(tree: xr.DataTree, *args: Any, **given: Any) -> xr.DataTree:
+        taken = {
+            node.path: node.to_dataset()
+            for node in tree.subtree
+            if node.has_data and schema.kind_of(node.to_dataset()) in spec.kinds
+        }
+        if not taken:
+            raise SchemaError(f"{spec.name}() takes {' or '.join(spec.kinds)}; no node of this tree is that")
+        done = {path: run(ds, *args, **given) for path, ds in taken.items()}
+        return xr.DataTree.from_dict({**_other_nodes(tree, done), **done})
+
+    on_tree.__doc__ = run.__doc__
+    on_tree.__name__ = spec.name
+    on_tree.__signature__ = inspect.signature(run)  # type: ignore[attr-defined]
+    return _method(on_tree, "_tree")
+
+
+def _other_nodes(tree: xr.DataTree, done: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    return {n.path: n.to_dataset() for n in tree.subtree if n.has_data and n.path not in done}
+
+
+def _picture_method(picture: registry.Picture) -> Callable[..., Any]:
+    @functools.wraps(picture.func)
+    def checked(ds: xr.Dataset, **given: Any) -> Any:
+        if schema.kind_of(ds) not in picture.kinds:
+            shown = " or ".join(picture.kinds)
+            raise SchemaError(f"plot.{picture.name} shows {shown}; this Dataset is {schema.kind_of(ds)}")
+        return picture.func(ds, **given)
+
+    return _method(checked, "_ds")
+
+
+def _diagnostic_method(name: str, func: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(func)
+    def checked(ds: xr.Dataset, **given: Any) -> Any:
+        done = [r["step"] for r in history.records(ds.attrs)]
+        if name not in done:
+            raise SchemaError(
+                f"plot.{name} shows what {name}() did; it has not been applied to this Dataset "
+                f"(applied: {', '.join(done) if done else 'nothing'})"
+            )
+        return func(ds, **given)
+
+    return _method(checked, "_ds")
+
+
+def install() -> None:
+    """Put ``tso`` on `xarray.Dataset` and `xarray.DataTree`; warn if the name is taken."""
+    for owner, view in ((xr.Dataset, TsoAccessor), (xr.DataTree, TreeAccessor)):
+        present = owner.__dict__.get("tso")
+        if present is not None and not isinstance(present, _Uncached):
+            warnings.warn(f"tsoxr replaces the accessor {owner.__name__}.tso", TsoWarning, stacklevel=2)
+        owner.tso = _Uncached(view)

@@ -1,0 +1,234 @@
+"""Work on data that may not be in memory: sampling in time, and one-pass computing.
+
+A quantity that must be constant in time (a mask, a weight, a bias) is estimated from a
+sample of the integrations. For lazy data the estimate is itself lazy: it hides behind one
+task, which reads its sample when it is first needed, remembers the small result and keeps
+none of the chunks. Sharing the tasks of the main pass instead would hold every sampled
+chunk in memory until the end of that pass.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tsoxr.options import OPTIONS
+
+__all__ = ["compute", "is_lazy", "sample_indices", "static_from_sample", "time_median"]
+
+SAMPLE_BLOCKS = 8
+"""Contiguous runs of integrations that a sample is made of: few runs touch few chunks."""
+
+
+def is_lazy(obj: Any) -> bool:
+    """Return True for a DataArray or Dataset that holds data not yet computed."""
+    if isinstance(obj, xr.Dataset):
+        return any(v.chunks is not None for v in obj.variables.values())
+    return getattr(obj, "chunks", None) is not None
+
+
+def sample_indices(n_time: int, n_sample: int = 32) -> np.ndarray:
+    """Return the integrations that stand for an exposure, spread over all of it.
+
+    Parameters
+    ----------
+    n_time : int
+        Number of integrations.
+    n_sample : int
+        Wanted size of the sample.
+
+    Returns
+    -------
+    numpy.ndarray
+        Sorted indices, int64, in `SAMPLE_BLOCKS` runs; all of them where there are no
+        more than ``n_sample``. They depend on nothing but the two numbers, so lazy and
+        loaded data give the same estimate.
+
+    Examples
+    --------
+    >>> sample_indices(1000, 16)
+    array([  0,   1, 142, 143, 284, 285, 427, 428, 569, 570, 712, 713, 854,
+           855, 997, 998])
+    """
+    if n_time <= n_sample:
+        return np.arange(n_time)
+    length = max(n_sample // SAMPLE_BLOCKS, 1)
+    starts = np.linspace(0, n_time - length, n_sample // length).astype(np.int64)
+    return np.unique(starts[:, None] + np.arange(length)).astype(np.int64)
+
+
+def static_from_sample(
+    func: Callable[..., np.ndarray],
+    *arrays: xr.DataArray,
+    dims: tuple[str, ...],
+    dtype: Any = "float32",
+    n_sample: int = 32,
+) -> xr.DataArray:
+    """Estimate a quantity without a time axis from a sample of the integrations.
+
+    Parameters
+    ----------
+    func : callable
+        Takes one numpy array per item of ``arrays`` (those with a ``time`` dim cut to the
+        sample, time first) and returns one numpy array with ``dims``.
+    *arrays : xarray.DataArray
+        The data; lazy or not.
+    dims : tuple of str
+        Dims of the result; their sizes come from ``arrays``.
+    dtype : numpy dtype
+        Type of the result.
+    n_sample : int
+        Size of the sample, integrations.
+
+    Returns
+    -------
+    xarray.DataArray
+        Without coordinates; lazy if any of ``arrays`` is. The lazy form is computed when
+        first needed, once, however often it is used.
+    """
+    sampled = [_sample(array, n_sample) for array in arrays]
+    if not any(is_lazy(array) for array in sampled):
+        values = np.asarray(func(*[array.values for array in sampled]), dtype=dtype)
+        return xr.DataArray(values, dims=dims)
+    import dask
+    import dask.array as da
+
+    sizes: dict[Any, int] = {}
+    for array in arrays:
+        sizes.update(array.sizes)
+    hidden = _Deferred(func, sampled, np.dtype(dtype))
+    task = dask.delayed(hidden, pure=False, traverse=False)()
+    data = da.from_delayed(
+        task, shape=tuple(sizes[d] for d in dims), dtype=dtype, meta=np.empty((0,) * len(dims), dtype)
+    )
+    return xr.DataArray(data, dims=dims)
+
+
+def _sample(array: xr.DataArray, n_sample: int) -> xr.DataArray:
+    if "time" not in array.dims:
+        return array.reset_coords(drop=True)
+    indices = sample_indices(array.sizes["time"], n_sample)
+    return array.reset_coords(drop=True).isel(time=indices).transpose("time", ...)
+
+
+class _Deferred:
+    """A function of lazy arrays that runs once and whose arrays dask does not see."""
+
+    def __init__(self, func: Callable[..., np.ndarray], arrays: list[xr.DataArray], dtype: Any) -> None:
+        self._func, self._arrays, self._dtype = func, arrays, dtype
+        self._lock = threading.Lock()
+        self._value: np.ndarray | None = None
+
+    def __call__(self) -> np.ndarray:
+        with self._lock:
+            if self._value is None:
+                values = _compute_arrays(self._arrays)
+                self._value = np.asarray(self._func(*values), dtype=self._dtype)
+                self._arrays = []
+            return self._value
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+
+def _compute_arrays(arrays: list[xr.DataArray]) -> list[np.ndarray]:
+    import dask
+
+    return list(dask.compute(*[a.data for a in arrays], **_scheduler()))
+
+
+def _scheduler() -> dict[str, Any]:
+    return {} if OPTIONS.threads is None else {"scheduler": "threads", "num_workers": OPTIONS.threads}
+
+
+def time_median(array: xr.DataArray, n_sample: int = 32) -> xr.DataArray:
+    """Return the median over a sample of the integrations, NaN ignored.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        With a ``time`` dim; lazy stays lazy.
+    n_sample : int
+        Size of the sample, integrations.
+
+    Returns
+    -------
+    xarray.DataArray
+        float32, without ``time`` and without coordinates.
+    """
+    dims = tuple(str(d) for d in array.dims if d != "time")
+    return static_from_sample(_nanmedian, array, dims=dims, n_sample=n_sample)
+
+
+def _nanmedian(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind != "f" or not np.isnan(values).any():
+        return np.median(values, axis=0)
+    import warnings
+
+    with warnings.catch_warnings():  # a pixel that is NaN throughout stays NaN
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmedian(values, axis=0)
+
+
+def compute(ds: xr.Dataset, *, label: str = "computing") -> xr.Dataset:
+    """Load every lazy variable of a Dataset in one pass over the data.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Lazy or not.
+    label : str
+        What the progress bar says; it appears after two seconds.
+
+    Returns
+    -------
+    xarray.Dataset
+        New Dataset with all variables in memory.
+    """
+    if not is_lazy(ds):
+        return ds
+    with _progress(label):
+        return ds.compute(**_scheduler())
+
+
+def _progress(label: str) -> Any:
+    """Return a context that shows a bar for the outermost computation inside it."""
+    from contextlib import nullcontext
+
+    if not OPTIONS.progress:
+        return nullcontext()
+    from dask.callbacks import Callback
+    from tqdm.auto import tqdm
+
+    class Bar(Callback):
+        """Counts finished tasks; nested computations (samples) are not counted."""
+
+        def __init__(self) -> None:
+            super().__init__(start_state=self._begin, posttask=self._one, finish=self._end)
+            self._bar: Any = None
+            self._own: Any = None
+
+        def _begin(self, dsk: Any, state: dict[str, Any]) -> None:
+            if self._bar is None:
+                self._own = id(dsk)
+                total = sum(len(state[k]) for k in ("ready", "waiting", "running", "finished"))
+                self._bar = tqdm(total=total, desc=label, delay=2, unit="task", leave=False)
+
+        def _one(self, _key: Any, _result: Any, dsk: Any, *_: Any) -> None:
+            if self._bar is not None and id(dsk) == self._own:
+                self._bar.update()
+
+        def _end(self, dsk: Any, _state: Any, _errored: bool) -> None:
+            if self._bar is not None and id(dsk) == self._own:
+                self._bar.close()
+                self._bar = None
+
+    return Bar()

@@ -1,0 +1,112 @@
+"""Pictures of the detector: one frame, the median frame, one pixel's ramp."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from tsoxr import dq
+from tsoxr.plots import style
+from tsoxr.registry import picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["frame", "median_image", "ramp"]
+
+
+def _extent(ds: xr.Dataset | xr.DataArray) -> tuple[float, float, float, float]:
+    x, y = np.asarray(ds["x"]), np.asarray(ds["y"])
+    return x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5
+
+
+def _draw(ds: xr.Dataset, array: xr.DataArray, label: str, ax: Axes | None) -> Axes:
+    wide = array.sizes["x"] >= array.sizes["y"]
+    ax = style.axes(ax, size=(8.0, 2.6) if wide else (3.6, 7.0))
+    style.image(ax, array.transpose("y", "x"), extent=_extent(ds), label=label)
+    if "trace_center" in ds.coords:
+        along = np.asarray(ds[ds.attrs["dispersion_dim"]])
+        center = ds["trace_center"]
+        points = (along, center) if ds.attrs["dispersion_dim"] == "x" else (center, along)
+        ax.plot(*points, color="white", lw=0.8, ls="--")
+    ax.set(xlabel="x [pix]", ylabel="y [pix]")
+    return ax
+
+
+@picture(kind=("ramps", "rates"))
+def frame(ds: xr.Dataset, *, integration: int = 0, group: int = -1, ax: Axes | None = None) -> Axes:
+    """Draw one integration (and for ramps one group) as it lies on the detector.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Ramps or rates.
+    integration, group : int
+        Index along ``time`` and ``group``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    if "ramp" in ds:
+        array = ds["ramp"].isel(time=integration, group=group)
+    else:
+        array = ds["rate"].isel(time=integration)
+    ax = _draw(ds, array.compute(), style.label_of(array), ax)
+    ax.set_title(f"integration {int(ds['integration'][integration])}" if "integration" in ds.coords else "")
+    return ax
+
+
+@picture(kind=("ramps", "rates"))
+def median_image(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Draw the median over a sample of the integrations, with the trace where it is known."""
+    image = ds.tso.median_image().compute()
+    return _draw(ds, image, style.label_of(image), ax)
+
+
+@picture(kind="ramps")
+def ramp(
+    ds: xr.Dataset,
+    *,
+    y: int | None = None,
+    x: int | None = None,
+    integration: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the ramp of one pixel; flagged groups are marked.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Ramps.
+    y, x : int, optional
+        The pixel; the brightest of this integration if not given.
+    integration : int
+        Index along ``time``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    one = ds[["ramp", "dq_group"]].isel(time=integration).compute()
+    if y is None or x is None:
+        first, last = (one["ramp"].isel(group=g).astype(float) for g in (0, -1))
+        y, x = (int(i) for i in np.unravel_index(np.argmax((last - first).values), last.shape))
+    pixel = one.isel(y=y, x=x)
+    ax = style.axes(ax, size=(5.0, 3.4))
+    when = ds["group_time"] if "group_time" in ds.coords else ds["group"]
+    ax.plot(when, pixel["ramp"], "o-", color=style.COLORS["data"], label=f"pixel y={y}, x={x}")
+    bad = dq.has_flag(pixel["dq_group"], "DO_NOT_USE", "SATURATED", "JUMP_DET").values
+    if bad.any():
+        ax.plot(when[bad], pixel["ramp"][bad], "x", ms=10, color=style.COLORS["bad"], label="flagged")
+    ax.set(xlabel=style.label_of(when, "time since reset"), ylabel=style.label_of(ds["ramp"]))
+    ax.legend()
+    return ax
+
+

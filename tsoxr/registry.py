@@ -1,0 +1,388 @@
+"""The registry: what makes a step out of one function in one file.
+
+`step` wraps a labelled function so that it checks what it is given, takes its parameters
+from the caller, the mode or its signature (in that order), never alters its input, and
+leaves a record of what it did. `diagnostic` attaches the plot that shows it. `discover`
+imports every module of ``tsoxr.steps`` and ``tsoxr.plots`` and every entry point of the
+group ``tsoxr.steps``; nothing else has to be edited to add a step.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import difflib
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import xarray as xr
+
+from tsoxr import history, modes, schema
+from tsoxr.errors import SchemaError, TsoError
+
+__all__ = [
+    "DIAGNOSTICS",
+    "PICTURES",
+    "STEPS",
+    "Picture",
+    "Step",
+    "apply",
+    "carry_diagnostics",
+    "derived",
+    "diagnostic",
+    "discover",
+    "note",
+    "picture",
+    "resolve",
+    "step",
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A registered step: its function and what it promises."""
+
+    name: str
+    func: Callable[..., xr.Dataset]
+    kinds: tuple[str, ...]
+    to: str | None
+    needs: tuple[str, ...]
+    adds: tuple[str, ...]
+    once: bool
+    parameters: dict[str, inspect.Parameter]
+    positional: str | None
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.func) or "").partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A registered plot that belongs to no step, and the products that it can show."""
+
+    name: str
+    func: Callable[..., Any]
+    kinds: tuple[str, ...]
+
+
+@dataclass
+class _Call:
+    """What the body of a step says while it runs."""
+
+    derived: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+STEPS: dict[str, Step] = {}
+DIAGNOSTICS: dict[str, Callable[..., Any]] = {}
+PICTURES: dict[str, Picture] = {}
+_CALL: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("tsoxr_call", default=None)
+
+
+def step(
+    *,
+    kind: str | tuple[str, ...],
+    to: str | None = None,
+    needs: tuple[str, ...] = (),
+    adds: tuple[str, ...] = (),
+    once: bool = False,
+) -> Callable[[Callable[..., xr.Dataset]], Callable[..., xr.Dataset]]:
+    """Register a function as a step and wrap it.
+
+    Parameters
+    ----------
+    kind : str or tuple of str
+        Product kinds that it takes.
+    to : str, optional
+        Product kind that it makes; the same kind if not given.
+    needs : tuple of str
+        Variables or coordinates that must be there.
+    adds : tuple of str
+        Variables or coordinates that it makes, which other steps may need.
+    once : bool
+        Refuse a second application, unless called with ``again=True``.
+
+    Returns
+    -------
+    callable
+        Decorator for ``func(ds, *, ...) -> Dataset``.
+
+    Raises
+    ------
+    TypeError
+        For a parameter that is not keyword-only; a single positional one may follow ``ds``.
+    """
+
+    def register(func: Callable[..., xr.Dataset]) -> Callable[..., xr.Dataset]:
+        parameters, positional = _own_parameters(func)
+        kinds = (kind,) if isinstance(kind, str) else kind
+        spec = Step(func.__name__, func, kinds, to, needs, adds, once, parameters, positional)
+        STEPS[spec.name] = spec
+
+        @functools.wraps(func)
+        def run(ds: xr.Dataset, *args: Any, **given: Any) -> xr.Dataset:
+            again = bool(given.pop("again", False)) if once else False
+            given = _named(spec, args, given)
+            used, from_mode = resolve(spec, ds, given)
+            return apply(spec, ds, used, from_mode=from_mode, again=again)
+
+        return run
+
+    return register
+
+
+def _own_parameters(func: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], str | None]:
+    _, *rest = inspect.signature(func).parameters.values()
+    loose = [p.name for p in rest if p.kind is not p.KEYWORD_ONLY]
+    if len(loose) > 1 or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in rest):
+        raise TypeError(f"step {func.__name__!r}: parameters {loose} must be keyword-only")
+    return {p.name: p for p in rest}, (loose[0] if loose else None)
+
+
+def _named(spec: Step, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
+    if not args:
+        return given
+    if spec.positional is None or len(args) > 1 or spec.positional in given:
+        raise TypeError(f"{spec.name}() takes its parameters by name; it has {list(spec.parameters)}")
+    return {spec.positional: args[0], **given}
+
+
+def resolve(spec: Step, ds: xr.Dataset, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the parameters that a step will use: caller, then mode, then signature.
+
+    Returns
+    -------
+    dict, list of str
+        All parameters, and the names of those whose value came from the mode.
+
+    Raises
+    ------
+    TypeError
+        For an unknown parameter (the message names the nearest) or a missing one.
+    """
+    allowed = list(spec.parameters)
+    for name in given:
+        if name not in spec.parameters:
+            near = difflib.get_close_matches(name, allowed, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {allowed}"
+            raise TypeError(f"{spec.name}() has no parameter {name!r}; {hint}")
+    mode = {
+        name: default.value
+        for name, default in modes.step_defaults(_attrs(ds).get("tso_mode"), spec.name).items()
+        if name in spec.parameters and name not in given
+    }
+    used = {p.name: p.default for p in spec.parameters.values()} | mode | given
+    missing = [name for name, value in used.items() if value is inspect.Parameter.empty]
+    if missing:
+        raise TypeError(f"{spec.name}() needs {missing[0]!r}")
+    return used, sorted(mode)
+
+
+def _attrs(ds: Any) -> dict[Any, Any]:
+    if not isinstance(ds, xr.Dataset):
+        raise TypeError(
+            f"a step takes an xarray.Dataset, not {type(ds).__name__}; open data with tsoxr.open"
+        )
+    return ds.attrs
+
+
+def apply(
+    spec: Step,
+    ds: xr.Dataset,
+    used: dict[str, Any],
+    *,
+    from_mode: list[str],
+    again: bool = False,
+) -> xr.Dataset:
+    """Run a step with resolved parameters: check, call, label, record.
+
+    Raises
+    ------
+    SchemaError
+        For a Dataset of another kind, or one that lacks what the step needs.
+    TsoError
+        For a step that is applied twice although it must not be.
+    """
+    _check_kind(spec, ds)
+    _check_needs(spec, ds)
+    if spec.once and not again:
+        _check_once(spec, ds)
+    said = _Call()
+    token = _CALL.set(said)
+    try:
+        with xr.set_options(keep_attrs=True, arithmetic_join="exact"):
+            out = spec.func(ds, **used)
+    finally:
+        _CALL.reset(token)
+    if not isinstance(out, xr.Dataset):
+        raise TypeError(f"step {spec.name!r} returned {type(out).__name__}; it must return an xarray.Dataset")
+    record = _record(spec, used, said, from_mode, again)
+    return _finished(spec, ds, out, record)
+
+
+def _check_kind(spec: Step, ds: xr.Dataset) -> None:
+    kind = schema.kind_of(ds)
+    if kind in spec.kinds:
+        return
+    takes = " or ".join(spec.kinds)
+    if kind is None:
+        raise SchemaError(
+            f"{spec.name}() takes {takes}; this Dataset has no attribute 'tso_kind'; "
+            "open data with tsoxr.open, or restore the attributes lost in arithmetic between Datasets"
+        )
+    done = [i for i, r in enumerate(history.records(ds.attrs), 1) if r["step"] == spec.name]
+    made_by = [s.name for s in STEPS.values() if s.to in spec.kinds and kind in s.kinds]
+    if done:
+        hint = f"{spec.name} was already applied: record {done[-1]}"
+    elif made_by:
+        hint = f"run .tso.{made_by[0]}() first"
+    else:
+        hint = f"it comes before {kind} are made"
+    raise SchemaError(f"{spec.name}() takes {takes}; this Dataset is {kind} ({hint})")
+
+
+def _check_needs(spec: Step, ds: xr.Dataset) -> None:
+    for name in spec.needs:
+        if name not in ds.variables:
+            makers = [s.name for s in STEPS.values() if name in s.adds]
+            hint = f" (run .tso.{makers[0]}() first)" if makers else ""
+            raise SchemaError(
+                f"{spec.name}() needs {name!r}{hint}; this Dataset has {sorted(map(str, ds.variables))}"
+            )
+
+
+def _check_once(spec: Step, ds: xr.Dataset) -> None:
+    for i, record in enumerate(history.records(ds.attrs), 1):
+        if record["step"] == spec.name:
+            raise TsoError(
+                f"{spec.name}() was already applied (record {i}) and must not be applied twice; "
+                "pass again=True if that is what you want"
+            )
+
+
+def _record(
+    spec: Step, used: dict[str, Any], said: _Call, from_mode: list[str], again: bool
+) -> dict[str, Any]:
+    from tsoxr import __version__
+
+    default = [n for n, p in spec.parameters.items() if n not in said.derived and used[n] is p.default]
+    record: dict[str, Any] = {
+        "step": spec.name,
+        "version": __version__,
+        "params": {**used, **said.derived},
+        "from_mode": from_mode,
+        "derived": sorted(said.derived),
+        "default": default,
+    }
+    if said.notes:
+        record["notes"] = said.notes
+    if again:
+        record["again"] = True
+    return record
+
+
+def _finished(spec: Step, ds: xr.Dataset, out: xr.Dataset, record: dict[str, Any]) -> xr.Dataset:
+    kind = spec.to or schema.kind_of(ds)
+    if kind != schema.kind_of(ds):
+        out = carry_diagnostics(ds, out)
+    own = {
+        name: out[name].assign_attrs(diagnostic_of=spec.name)
+        for name in out.data_vars
+        if str(name).startswith(f"{spec.name}_") and "diagnostic_of" not in out[name].attrs
+    }
+    attrs = {**ds.attrs, **out.attrs}
+    attrs.pop("units", None)  # leaks in from arithmetic with a single DataArray
+    attrs |= {
+        "tso_kind": kind,
+        "tso_schema": schema.SCHEMA_VERSION,
+        history.ATTRIBUTE: history.append(ds.attrs, record),
+    }
+    finished = out.assign(own)
+    finished.attrs = attrs
+    return finished
+
+
+def carry_diagnostics(ds: xr.Dataset, out: xr.Dataset) -> xr.Dataset:
+    """Return ``out`` with the diagnostics of earlier steps that still fit into it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Before a step that makes another product.
+    out : xarray.Dataset
+        The new product. A diagnostic whose dims have other sizes there stays behind.
+    """
+    carried = {}
+    for name, array in ds.data_vars.items():
+        fits = all(out.sizes.get(d, n) == n for d, n in array.sizes.items())
+        clash = any(d in out.variables and d not in out.dims for d in array.dims)
+        if "diagnostic_of" in array.attrs and name not in out.variables and fits and not clash:
+            carried[name] = array.variable
+    return out.assign(carried)
+
+
+def derived(**value: Any) -> Any:
+    """Tell the record which value a parameter took that was left to the data; return it.
+
+    Examples
+    --------
+    >>> derived(half_width=4.0)
+    4.0
+    """
+    ((name, chosen),) = value.items()
+    call = _CALL.get()
+    if call is not None:
+        call.derived[name] = chosen
+    return chosen
+
+
+def note(text: str) -> None:
+    """Add a sentence to the record of the running step: a fallback used, nothing to do."""
+    call = _CALL.get()
+    if call is not None:
+        call.notes.append(text)
+
+
+def diagnostic(of: Callable[..., xr.Dataset]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the plot that shows what a step did, ``ds.tso.plot.<step>()``."""
+
+    def register(func: Callable[..., Any]) -> Callable[..., Any]:
+        DIAGNOSTICS[of.__name__] = func
+        return func
+
+    return register
+
+
+def picture(*, kind: str | tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a plot of a product, ``ds.tso.plot.<name>()``."""
+
+    def register(func: Callable[..., Any]) -> Callable[..., Any]:
+        PICTURES[func.__name__] = Picture(func.__name__, func, (kind,) if isinstance(kind, str) else kind)
+        return func
+
+    return register
+
+
+@functools.cache
+def discover() -> dict[str, Step]:
+    """Import every step and plot, ours and other packages', and return the steps.
+
+    A third-party package adds steps through entry points of the group ``tsoxr.steps``
+    whose values are modules.
+    """
+    from importlib.metadata import entry_points
+
+    importlib.import_module("tsoxr.steps")  # imports each of its modules
+    plots = importlib.import_module("tsoxr.plots")
+    for module in pkgutil.iter_modules(plots.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"tsoxr.plots.{module.name}")
+    for entry in entry_points(group="tsoxr.steps"):
+        entry.load()
+    return STEPS
