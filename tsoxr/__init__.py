@@ -18,7 +18,7 @@ from tsoxr.options import set_options
 from tsoxr.replay import replay
 
 if TYPE_CHECKING:
-    from tsoxr import dq, modes, plots, steps, testing
+    from tsoxr import dq, modes, plots, simulation, steps, testing
     from tsoxr.io import concat, open, open_tree  # noqa: A004 -- tsoxr.open, as in xarray
     from tsoxr.simulation import simulate
 
@@ -38,6 +38,7 @@ __all__ = [
     "replay",
     "set_options",
     "simulate",
+    "simulation",
     "steps",
     "testing",
 ]
@@ -48,7 +49,7 @@ _FUNCTIONS = {
     "open_tree": "tsoxr.io",
     "simulate": "tsoxr.simulation",
 }
-_MODULES = ("dq", "modes", "plots", "steps", "testing")
+_MODULES = ("dq", "modes", "plots", "simulation", "steps", "testing")
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 _accessor.install()

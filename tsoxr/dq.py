@@ -124,7 +124,9 @@ def has_flag(dq: xr.DataArray | np.ndarray, *names: str) -> Any:
     limit = np.iinfo(dq.dtype).max
     value = int(bits(*names)) & int(limit)
     found = (dq & dq.dtype.type(value)) != 0
-    return found.drop_attrs() if isinstance(found, xr.DataArray) else found
+    if isinstance(found, xr.DataArray):
+        found.attrs = {}  # drop_attrs would copy the data
+    return found
 
 
 def set_flag(dq: xr.DataArray, where: Any, *names: str) -> xr.DataArray:

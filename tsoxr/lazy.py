@@ -18,7 +18,7 @@ import xarray as xr
 
 from tsoxr.options import OPTIONS
 
-__all__ = ["compute", "is_lazy", "sample_indices", "static_from_sample", "time_median"]
+__all__ = ["compute", "is_lazy", "progress", "sample_indices", "static_from_sample", "time_median"]
 
 SAMPLE_BLOCKS = 8
 """Contiguous runs of integrations that a sample is made of: few runs touch few chunks."""
@@ -195,11 +195,11 @@ def compute(ds: xr.Dataset, *, label: str = "computing") -> xr.Dataset:
     """
     if not is_lazy(ds):
         return ds
-    with _progress(label):
+    with progress(label):
         return ds.compute(**_scheduler())
 
 
-def _progress(label: str) -> Any:
+def progress(label: str) -> Any:
     """Return a context that shows a bar for the outermost computation inside it."""
     from contextlib import nullcontext
 

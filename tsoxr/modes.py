@@ -33,7 +33,8 @@ class Detector:
     """Typical constants of one detector.
 
     ``gain`` in electron/DN, ``read_noise`` of a single read in DN, ``saturation`` in DN,
-    ``dark`` in electron/s.
+    ``dark`` in electron/s; ``interleaved`` where neighbouring pixels of a line are read
+    through different outputs, instead of blocks of them.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Detector:
     read_noise: float
     saturation: float
     dark: float
+    interleaved: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,6 @@ _FIELDS = {
 }  # fmt: skip
 
 
-@functools.cache
 def _read(path: str) -> dict[str, Any]:
     try:
         with Path(path).open("rb") as stream:
@@ -78,9 +79,17 @@ def _read(path: str) -> dict[str, Any]:
         raise ModeError(f"modes: {path} is not valid TOML: {error}") from None
 
 
-@functools.cache
 def _modes(extra: str | None) -> dict[str, Mode]:
-    tables = {k: v for k, v in _read(_builtin()).items() if k != "detectors"}
+    if extra is None:
+        return _merged(None, 0)
+    path = Path(extra)
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _merged(extra, changed)
+
+
+@functools.lru_cache(maxsize=8)
+def _merged(extra: str | None, changed: int) -> dict[str, Mode]:  # noqa: ARG001 -- an edited file is read again
+    tables = {k: v for k, v in _builtin().items() if k != "detectors"}
     found = {name: _mode(name, values) for name, values in tables.items()}
     if extra is not None:
         for name, values in _read(extra).items():
@@ -90,8 +99,9 @@ def _modes(extra: str | None) -> dict[str, Mode]:
     return found
 
 
-def _builtin() -> str:
-    return str(Path(__file__).with_name("modes.toml"))
+@functools.cache
+def _builtin() -> dict[str, Any]:
+    return _read(str(Path(__file__).with_name("modes.toml")))
 
 
 def _mode(name: str, values: dict[str, Any]) -> Mode:
@@ -172,7 +182,7 @@ def detector(name: str) -> Detector:
     ModeError
         For an unknown detector.
     """
-    known = _read(_builtin())["detectors"]
+    known = _builtin()["detectors"]
     if name not in known:
         raise ModeError(f"modes: no constants for detector {name!r}; known are {', '.join(known)}")
     return Detector(name=name, **known[name])

@@ -271,7 +271,7 @@ def _record(
 ) -> dict[str, Any]:
     from tsoxr import __version__
 
-    default = [n for n, p in spec.parameters.items() if n not in said.derived and used[n] is p.default]
+    default = [n for n, p in spec.parameters.items() if n not in said.derived and _is(used[n], p.default)]
     record: dict[str, Any] = {
         "step": spec.name,
         "version": __version__,
@@ -285,6 +285,12 @@ def _record(
     if again:
         record["again"] = True
     return record
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Return whether a value is the default: the object itself, or equal plain data."""
+    plain = isinstance(value, bool | int | float | str | tuple) and type(value) is type(default)
+    return value is default or (plain and value == default)
 
 
 def _finished(spec: Step, ds: xr.Dataset, out: xr.Dataset, record: dict[str, Any]) -> xr.Dataset:

@@ -99,6 +99,11 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "chi2": Variable(("time", "y", "x"), ("float32",), "1", "chi-squared of the ramp fit"),
         "flat": _pixels("1", "flat field"),
         "wavelength": Variable(("y", "x"), ("float64",), "um", "wavelength"),
+        "trace_center": Variable(("y", "x"), ("float64",), "pix", "centre of the spectrum across dispersion"),
+        "level_variance": Variable(
+            ("y", "x"), ("float32", "float64"), "DN2 s-2", "variance of the level subtracted from each line",
+            units_allowed=("MJy2", "MJy2 sr-2"),
+        ),
     },
     "spectra": {
         **_TIME,
@@ -124,7 +129,7 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "flux_error": Variable(("time", "wavelength"), ("float64",), "1", "1 sigma error of the relative flux",
                                required=True, units_allowed=("electron s-1", "DN s-1")),
         "dq": Variable(("time", "wavelength"), ("uint32",), "1", "data quality", required=True),
-        "wavelength_bounds": Variable(("wavelength", "bound"), ("float64",), "um", "limits of the bin"),
+        "wavelength_bounds": Variable(("wavelength", "bound"), ("float64",), None, "limits of the bin"),
         "read_offset": Variable(("wavelength",), ("float32", "float64"), "s", "read-out delay within a frame"),
     },
     "spectrum": {
@@ -139,6 +144,8 @@ ATTRIBUTES = {
     "tso_schema": "version of this description",
     "tso_mode": "observing mode, a name of tsoxr.modes",
     "tso_history": "JSON list of the steps applied, with their parameters",
+    "tso_source": "JSON list of the files that the data came from",
+    "time_source": "clock that the times came from, see tsoxr.open",
     "spatial_dim": "detector dim across dispersion: y or x",
     "dispersion_dim": "detector dim along dispersion: y or x",
     "fast_dim": "detector dim along which consecutive pixels of a line are read",
@@ -153,6 +160,8 @@ ATTRIBUTES = {
     "n_integrations": "integrations of the whole exposure",
     "n_outputs": "amplifiers that read the subarray",
     "gain_factor": "factor of the subarray's gain to the full frame's (GAINFACT)",
+    "gain_scaled": "1 where the rates were multiplied by that factor already (S_GANSCL)",
+    "n_samples": "samples of each pixel averaged into one read (NSAMPLES)",
     "x_start": "first column of the subarray on the detector, 1-based",
     "y_start": "first row of the subarray on the detector, 1-based",
     "instrument": "INSTRUME",
@@ -207,8 +216,9 @@ def label(array: xr.DataArray, kind: str, name: str, **attrs: object) -> xr.Data
         own["long_name"] = variable.long_name
     if name == "time":
         own["time_scale"] = "tdb"
-    out = array.drop_attrs(deep=False).rename(name)
-    return out.assign_attrs({**own, **attrs})
+    out = array.copy(deep=False).rename(name)  # drop_attrs would copy the data
+    out.attrs = {**own, **attrs}
+    return out
 
 
 def validate(ds: xr.Dataset, *, strict: bool = False) -> list[str]:

@@ -1,0 +1,155 @@
+"""The documentation follows from the code, hangs together, and its examples run."""
+
+import doctest
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import tsoxr
+from tsoxr import accessor, dq, modes, registry, schema
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def generated():
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        import registry_tables
+
+        return registry_tables.pages()
+    finally:
+        sys.path.remove(str(DOCS / "_ext"))
+
+
+@pytest.fixture
+def examples(monkeypatch):
+    """Let pages import the files that they show, and forget the steps that these define."""
+    before = dict(registry.discover()), dict(registry.DIAGNOSTICS)
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
+    yield DOCS / "examples"
+    for table, old in zip((registry.STEPS, registry.DIAGNOSTICS), before, strict=True):
+        for name in set(table) - set(old):
+            sys.modules.pop(name, None)
+            del table[name]
+
+
+def test_every_step_has_a_page_and_a_line_for_each_kind(generated):
+    for name, spec in registry.discover().items():
+        assert f"autofunction:: tsoxr.steps.{name}\n" in generated[f"steps/{name}.md"]
+        for kind in spec.kinds:
+            assert (
+                f"(generated/steps/{name}.md) | {spec.summary}"
+                in generated[f"tables/steps_{kind}.md"]
+            )
+
+
+def test_every_default_of_a_mode_is_printed_with_its_reason(generated):
+    for name in modes.names():
+        page = generated[f"modes/{name}.md"]
+        for step, values in modes.get(name).step_defaults.items():
+            assert step in registry.discover(), f"modes.toml: {name} sets {step}, which is no step"
+            for parameter, default in values.items():
+                assert parameter in registry.STEPS[step].parameters, f"{name}.{step}.{parameter}"
+                line = f"`{parameter}` | `{default.value!r}` | {default.reason}"
+                assert line in page
+                assert line in generated[f"steps/{step}.md"]
+
+
+def test_data_model_is_complete(generated):
+    for kind, variables in schema.SCHEMAS.items():
+        assert set(
+            re.findall(r"^\| `(\w+)`", generated[f"tables/variables_{kind}.md"], re.MULTILINE)
+        ) == set(variables)
+    assert all(f"`{name}`" in generated["tables/attributes.md"] for name in schema.ATTRIBUTES)
+    assert all(f"`{name}`" in generated["tables/flags.md"] for name in dq.FLAGS)
+
+
+def test_every_mode_and_picture_is_listed(generated):
+    assert all(f"[`{name}`]" in generated["tables/modes.md"] for name in modes.names())
+    assert all(f"plot.{name}()" in generated["tables/pictures.md"] for name in registry.PICTURES)
+
+
+def test_tables_are_rectangular(generated):
+    for path, text in generated.items():
+        for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+            widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
+            assert len(widths) == 1, f"{path}: {block}"
+
+
+def test_every_public_name_is_documented(generated):
+    page = (DOCS / "api.md").read_text()
+    for name in tsoxr.__all__:
+        assert re.search(
+            rf"auto\w+:: (tsoxr\.)?{name}$|members: .*\b{name}\b", page, re.MULTILINE
+        ) or (hasattr(tsoxr.errors, name) and "tsoxr.errors" in page), name
+    for name in ("kind", "history", "summary", "save", "defaults"):
+        assert hasattr(accessor.TsoAccessor, name)
+        assert f"TsoAccessor.{name}\n" in generated["tables/accessor.md"]
+
+
+def in_toctrees(generated):
+    """Return the pages, without their ending, that toctrees reach."""
+    known = [p.stem for p in PAGES] + [f"generated/{p.removesuffix('.md')}" for p in generated]
+    listed = set()
+    for page in PAGES:
+        for block in TOCTREE.findall(page.read_text()):
+            for entry in block.split():
+                if entry.endswith("*"):
+                    listed |= {k for k in known if k.startswith(entry[:-1])}
+                elif not entry.startswith(":"):
+                    listed.add(entry)
+    return listed
+
+
+def test_every_page_is_in_a_toctree(generated):
+    listed = in_toctrees(generated)
+    orphans = {p.stem for p in PAGES} - listed - {"index"}
+    orphans |= {
+        n for n in generated if not n.startswith("tables/") and f"generated/{n[:-3]}" not in listed
+    }
+    assert not orphans
+
+
+def test_every_included_file_exists(generated):
+    for page in PAGES:
+        for target in re.findall(
+            r"^```\{(?:literal)?include\} (\S+)$", page.read_text(), re.MULTILINE
+        ):
+            there = target.removeprefix("generated/") in generated or (DOCS / target).is_file()
+            assert there, f"{page.name} includes {target}"
+
+
+def doctests(page):
+    """Return the interactive examples of a page as one doctest, ``None`` if there are none."""
+    text = page.read_text()
+    blocks = [
+        (m.group(2), text[: m.start()].count("\n") + 1)
+        for m in FENCE.finditer(text)
+        if m.group(1) == "pycon"
+    ]
+    examples = []
+    for source, line in blocks:
+        for example in doctest.DocTestParser().get_examples(source, name=page.name):
+            example.lineno += line
+            examples.append(example)
+    return doctest.DocTest(examples, {}, page.name, str(page), 0, text) if examples else None
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if doctests(p)], ids=lambda p: p.stem)
+def test_examples_run(page, examples):
+    said = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+    runner.run(doctests(page), out=said.append)
+    assert runner.failures == 0, "".join(said)
+
+
+def test_the_chain_of_the_first_page_runs(examples):
+    scope = {}
+    exec((examples / "chain.py").read_text(), scope)
+    assert (scope["curves"].tso.spectrum()["depth"] > 0).mean() > 0.9

@@ -1,0 +1,10 @@
+"""Reading and writing: JWST products, netCDF, reference files, spectra of other pipelines."""  # noqa: A005 -- tsoxr.io
+
+from __future__ import annotations
+
+from tsoxr.io.netcdf import save
+from tsoxr.io.opening import open, open_tree  # noqa: A004 -- tsoxr.open, as in xarray
+from tsoxr.io.readout import read_offset
+from tsoxr.io.segments import concat
+
+__all__ = ["concat", "open", "open_tree", "read_offset", "save"]

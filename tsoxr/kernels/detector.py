@@ -1,0 +1,289 @@
+"""Detector effects pixel by pixel: saturation, linearity, reference pixels.
+
+Ramps come as (time, group, y, x), static arrays as (y, x); flags are JWST bits given by
+the caller. No input is written to.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from tsoxr.kernels.stripe_statistics import median_of
+from tsoxr.kernels.stripes import clipped_mean
+
+__all__ = [
+    "apply_linearity",
+    "flag_saturated",
+    "level_labels",
+    "reference_levels",
+    "saturation_start",
+    "subtract_reference",
+]
+
+
+@numba.njit(cache=True, nogil=True)
+def _first_above(ramp, limit, first):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``first`` (y, x) with the first group at or above the limit, n_group where none is."""
+    n_group, n_y, n_x = ramp.shape
+    first[:] = n_group
+    for g in range(n_group):
+        for y in range(n_y):
+            for x in range(n_x):
+                if ramp[g, y, x] >= limit[y, x] and first[y, x] == n_group:
+                    first[y, x] = g
+
+
+@numba.njit(cache=True, nogil=True)
+def saturation_start(ramp, limit):  # noqa: ANN001, ANN201 -- numba
+    """Return the index of the first saturated group of each pixel.
+
+    Parameters
+    ----------
+    ramp : (time, group, y, x) number
+        Raw counts; NaN is not saturated.
+    limit : (y, x) float32
+        Saturated at or above this.
+
+    Returns
+    -------
+    (time, y, x) int16
+        The number of groups where the pixel does not saturate.
+    """
+    n_time, _, n_y, n_x = ramp.shape
+    first = np.empty((n_time, n_y, n_x), np.int16)
+    for t in range(n_time):
+        _first_above(ramp[t], limit, first[t])
+    return first
+
+
+@numba.njit(cache=True, nogil=True)
+def _box_minimum(values, grow, scratch, out):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``out`` with the minimum over a box of (2 grow + 1)^2, cut at the edges."""
+    n_y, n_x = values.shape
+    for y in range(n_y):
+        for x in range(n_x):
+            lowest = values[y, x]
+            for k in range(max(x - grow, 0), min(x + grow + 1, n_x)):
+                lowest = min(lowest, values[y, k])
+            scratch[y, x] = lowest
+    for y in range(n_y):
+        for x in range(n_x):
+            lowest = scratch[y, x]
+            for k in range(max(y - grow, 0), min(y + grow + 1, n_y)):
+                lowest = min(lowest, scratch[k, x])
+            out[y, x] = lowest
+
+
+@numba.njit(cache=True, nogil=True)
+def flag_saturated(ramp, dq, limit, start, grow, saturated, floor):  # noqa: ANN001, ANN201 -- numba
+    """Return the group flags with saturation and the floor of the converter added.
+
+    Parameters
+    ----------
+    ramp : (time, group, y, x) number
+        Raw counts.
+    dq : (time, group, y, x) uint8
+        Flags so far; all of them are kept.
+    limit : (y, x) float32
+        Saturated at or above this, and in all later groups.
+    start : (y, x) int16
+        Group from which a pixel counts as saturated in every integration.
+    grow : int
+        Neighbours within this many pixels are flagged from the same group on.
+    saturated, floor : uint8
+        Bits set for saturated groups, and for groups of exactly zero counts.
+
+    Returns
+    -------
+    (time, group, y, x) uint8
+    """
+    n_time, n_group, n_y, n_x = ramp.shape
+    out = np.empty_like(dq)
+    first = np.empty((n_y, n_x), np.int16)
+    grown, scratch = np.empty_like(first), np.empty_like(first)
+    for t in range(n_time):
+        _first_above(ramp[t], limit, first)
+        if grow > 0 and first.min() < n_group:
+            _box_minimum(first, grow, scratch, grown)
+        else:
+            grown[:] = first
+        for g in range(n_group):
+            for y in range(n_y):
+                for x in range(n_x):
+                    flags = dq[t, g, y, x]
+                    if g >= min(grown[y, x], start[y, x]):
+                        flags |= saturated
+                    if ramp[t, g, y, x] == 0:
+                        flags |= floor
+                    out[t, g, y, x] = flags
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def apply_linearity(ramp, dq, coefficients, correctable, saturated):  # noqa: ANN001, ANN201 -- numba
+    """Evaluate each pixel's linearity polynomial by Horner's rule.
+
+    Parameters
+    ----------
+    ramp : (time, group, y, x) number
+        Counts above the bias.
+    dq : (time, group, y, x) uint8
+        Group flags.
+    coefficients : (power, y, x) float
+        Linear counts are the sum of ``coefficients[k] * counts**k``.
+    correctable : (y, x) bool
+        Pixels with coefficients that can be used; others keep their counts.
+    saturated : uint8
+        Bit from whose first occurrence on a ramp keeps its counts.
+
+    Returns
+    -------
+    (time, group, y, x) float32
+        NaN stays NaN. Sums are made in float64.
+    """
+    n_time, n_group, n_y, n_x = ramp.shape
+    n_power = coefficients.shape[0]
+    out = np.empty((n_time, n_group, n_y, n_x), np.float32)
+    usable = np.empty((n_y, n_x), np.bool_)
+    total = np.empty(n_x, np.float64)
+    for t in range(n_time):
+        usable[:] = correctable
+        for g in range(n_group):
+            for y in range(n_y):
+                total[:] = coefficients[n_power - 1, y]
+                for k in range(n_power - 2, -1, -1):
+                    for x in range(n_x):
+                        total[x] = total[x] * ramp[t, g, y, x] + coefficients[k, y, x]
+                for x in range(n_x):
+                    usable[y, x] &= (dq[t, g, y, x] & saturated) == 0
+                    out[t, g, y, x] = total[x] if usable[y, x] else ramp[t, g, y, x]
+    return out
+
+
+def level_labels(
+    n_fast: int, n_outputs: int, *, interleaved: bool = False, by_parity: bool = True
+) -> np.ndarray:
+    """Return which reference level applies to each pixel of a line.
+
+    Parameters
+    ----------
+    n_fast : int
+        Pixels of a line.
+    n_outputs : int
+        Outputs that read it.
+    interleaved : bool
+        Neighbouring pixels belong to different outputs, instead of blocks side by side.
+    by_parity : bool
+        Tell odd from even pixels; interleaved outputs have one parity each anyway.
+
+    Returns
+    -------
+    (fast,) int64
+        Label from 0; with parity, ``2 * output + parity``.
+
+    Examples
+    --------
+    >>> level_labels(8, 2)
+    array([0, 1, 0, 1, 2, 3, 2, 3])
+    >>> level_labels(8, 4, interleaved=True)
+    array([0, 1, 2, 3, 0, 1, 2, 3])
+    """
+    fast = np.arange(n_fast)
+    if interleaved:
+        return fast % n_outputs
+    output = fast * n_outputs // n_fast
+    return 2 * output + fast % 2 if by_parity else output
+
+
+@numba.njit(cache=True, nogil=True)
+def _reference_levels(ramp, y, x, bounds, sigma, pedestal):  # noqa: ANN001, ANN202 -- numba
+    n_time, n_group = ramp.shape[:2]
+    n_levels = bounds.size - 1
+    levels = np.zeros((n_time, n_group, n_levels), np.float32)
+    values, scratch = np.empty(y.size, np.float32), np.empty(y.size, np.float32)
+    for t in range(n_time):
+        for c in range(n_levels):
+            for g in range(n_group):
+                n = 0
+                for k in range(bounds[c], bounds[c + 1]):
+                    value = np.float32(ramp[t, g, y[k], x[k]])
+                    if g > 0:
+                        value -= np.float32(ramp[t, 0, y[k], x[k]])
+                    if np.isfinite(value):
+                        values[n] = value
+                        n += 1
+                if n == 0 or (g == 0 and not pedestal):
+                    continue
+                scratch[:n] = values[:n]
+                middle = median_of(scratch, n)
+                for k in range(n):
+                    scratch[k] = abs(values[k] - middle)
+                limit = sigma * 1.4826 * median_of(scratch, n)
+                levels[t, g, c] = (
+                    levels[t, 0, c] * (g > 0) + clipped_mean(values, n, scratch, limit)[0]
+                )
+    return levels
+
+
+def reference_levels(
+    ramp: np.ndarray,
+    labels: np.ndarray,
+    n_labels: int,
+    *,
+    sigma: float = 4.0,
+    pedestal: bool = True,
+) -> np.ndarray:
+    """Average the reference pixels of each label, integration and group.
+
+    The level of a group is that of the first group plus the mean change of each pixel since
+    then, so the bias pattern and the reset noise of single pixels cancel.
+
+    Parameters
+    ----------
+    ramp : (time, group, y, x) number
+        Counts; NaN is passed over.
+    labels : (y, x) int
+        Label of each reference pixel, -1 for all other pixels.
+    n_labels : int
+        Number of labels.
+    sigma : float
+        Values farther than this from the median, in robust standard deviations, are left
+        out.
+    pedestal : bool
+        Include the level of the first group.
+
+    Returns
+    -------
+    (time, group, label) float32
+        0 for a label without reference pixels.
+    """
+    flat = labels.ravel()
+    order = np.argsort(flat, kind="stable")
+    order = order[flat[order] >= 0]
+    bounds = np.searchsorted(flat[order], np.arange(n_labels + 1))
+    y, x = np.unravel_index(order, labels.shape)
+    return _reference_levels(ramp, y, x, bounds, float(sigma), pedestal)
+
+
+def subtract_reference(
+    ramp: np.ndarray, levels: np.ndarray, label_of_pixel: np.ndarray
+) -> np.ndarray:
+    """Return the ramps minus the reference level of each pixel of a line.
+
+    Parameters
+    ----------
+    ramp : (time, group, slow, fast) number
+        Counts; the result has the same memory order.
+    levels : (time, group, label) float32
+        What to subtract.
+    label_of_pixel : (fast,) int
+        Label of each pixel of a line; -1 for a pixel that is left alone.
+
+    Returns
+    -------
+    (time, group, slow, fast) float32
+    """
+    along = np.where(label_of_pixel >= 0, levels[..., label_of_pixel], np.float32(0.0))
+    out = np.empty_like(ramp, dtype=np.float32)
+    return np.subtract(ramp, along[..., None, :], out=out, dtype=np.float32)

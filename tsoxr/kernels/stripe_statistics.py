@@ -1,0 +1,197 @@
+"""What is static about stripes: the scene behind them, their clipping, their noise.
+
+All of it comes from a sample of the integrations and is the same for the whole exposure.
+Arrays have the axes (slow, fast) of the read-out where lines matter; ``edges`` holds the
+fast index where each output begins, and the end.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+__all__ = [
+    "drop_short_lines",
+    "level_statistics",
+    "level_variance",
+    "line_limits",
+    "median_of",
+    "pixel_statistics",
+]
+
+TO_SIGMA = 1.4826
+"""Standard deviation of a Gaussian over its median absolute deviation."""
+
+
+@numba.njit(cache=True, nogil=True)
+def median_of(values, n):  # noqa: ANN001, ANN201 -- numba
+    """Return the median of ``values[:n]``, which are reordered (Hoare's selection)."""
+    low, high, middle = 0, n - 1, n // 2
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            break
+    upper = values[middle]
+    if n % 2 == 1:
+        return upper
+    lower = values[0]
+    for k in range(1, middle):
+        lower = max(lower, values[k])
+    return 0.5 * (lower + upper)
+
+
+@numba.njit(cache=True, nogil=True)
+def _middle_and_sigma(values, n):  # noqa: ANN001, ANN202 -- numba
+    """Return median and robust standard deviation of ``values[:n]``, which are destroyed."""
+    if n == 0:
+        return np.nan, np.nan
+    middle = median_of(values, n)
+    for k in range(n):
+        values[k] = abs(values[k] - middle)
+    return middle, TO_SIGMA * median_of(values, n)
+
+
+@numba.njit(cache=True, nogil=True)
+def pixel_statistics(ramp, unusable):  # noqa: ANN001, ANN201 -- numba
+    """Return median and scatter in time of each pixel's first group and of its rise to the last.
+
+    Parameters
+    ----------
+    ramp : (time, group, y, x) number
+        A sample of the integrations; the first and the last group are looked at.
+    unusable : (time, group, y, x) bool or uint8
+        Saturated groups and the like.
+
+    Returns
+    -------
+    (5, y, x) float32
+        Median first group, median rise, their robust standard deviations, and how often the
+        last group is unusable. NaN where a pixel has no finite value.
+    """
+    n_time, n_group, n_y, n_x = ramp.shape
+    out = np.zeros((5, n_y, n_x), np.float32)
+    first, rise = np.empty(n_time, np.float32), np.empty(n_time, np.float32)
+    for y in range(n_y):
+        for x in range(n_x):
+            n = 0
+            for t in range(n_time):
+                out[4, y, x] += unusable[t, n_group - 1, y, x] != 0
+                begin, end = np.float32(ramp[t, 0, y, x]), np.float32(ramp[t, n_group - 1, y, x])
+                if np.isfinite(begin) and np.isfinite(end):
+                    first[n], rise[n] = begin, end - begin
+                    n += 1
+            out[0, y, x], out[2, y, x] = _middle_and_sigma(first, n)
+            out[1, y, x], out[3, y, x] = _middle_and_sigma(rise, n)
+    return out
+
+
+def drop_short_lines(usable: np.ndarray, edges: np.ndarray, min_pixels: int) -> np.ndarray:
+    """Return the mask without the lines (of each output) that have too few pixels.
+
+    Parameters
+    ----------
+    usable : (slow, fast) bool
+        Pixels that measure the level.
+    edges : (output + 1,) int
+        Fast index at which each output begins, and the end.
+    min_pixels : int
+        Pixels that a line needs.
+    """
+    enough = _count(usable, edges) >= min_pixels
+    return usable & np.repeat(enough, np.diff(edges), axis=-1)
+
+
+def _count(usable: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(usable.astype(np.int64), edges[:-1], axis=-1)
+
+
+def line_limits(statistics: np.ndarray, usable: np.ndarray, sigma: float) -> np.ndarray:
+    """Return the clipping distance of each line, for first groups and for rises.
+
+    Parameters
+    ----------
+    statistics : (5, slow, fast) float
+        From `pixel_statistics`.
+    usable : (slow, fast) bool
+        Pixels that measure the level.
+    sigma : float
+        Clipping distance in units of the median scatter of the line's pixels.
+
+    Returns
+    -------
+    (2, slow) float64
+        0 for a line without pixels.
+    """
+    scatter = np.where(usable & (statistics[2:4] > 0), statistics[2:4], np.nan)
+    scatter[..., 0] = np.where(np.isnan(scatter).all(axis=-1), 0.0, scatter[..., 0])
+    return sigma * np.nanmedian(scatter.astype(np.float64), axis=-1)
+
+
+def level_statistics(levels: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Return what is static about the levels of a sample of the integrations.
+
+    Parameters
+    ----------
+    levels, spread : (time, group, slow, output) float
+        From `line_levels`.
+
+    Returns
+    -------
+    (3, group, slow, output) float64
+        Median level; median variance of the pixels of a line in one read; variance in time
+        of the level of one group (from differences of neighbouring groups, robust).
+    """
+    n_group = levels.shape[1]
+    reads = np.where(np.arange(n_group) > 0, 2.0, 1.0)[:, None, None]
+    within = np.median(spread.astype(np.float64) ** 2, axis=0) / reads
+    steps = np.diff(levels.astype(np.float64), axis=1, prepend=0.0) if n_group > 1 else levels
+    steps = np.abs(steps - np.median(steps, axis=0))
+    return np.stack(
+        [np.median(levels, axis=0), within, (TO_SIGMA * np.median(steps, axis=0)) ** 2 / reads]
+    )
+
+
+def level_variance(
+    statistics: np.ndarray, usable: np.ndarray, edges: np.ndarray, efficiency: float
+) -> np.ndarray:
+    """Return the variance of the level of one group that is left in each line.
+
+    For a line that was corrected, that of the estimate, from the measured scatter of its
+    pixels. For one that was not, that of the stripes themselves, as the other lines show it.
+
+    Parameters
+    ----------
+    statistics : (3, group, slow, output) float
+        From `level_statistics`.
+    usable : (slow, fast) bool
+        Pixels that measure the level.
+    edges : (output + 1,) int
+        Fast index at which each output begins, and the end.
+    efficiency : float
+        Variance of the estimator over that of the mean.
+
+    Returns
+    -------
+    (slow,) float64
+        Mean over the outputs.
+    """
+    reference = min(1, statistics.shape[1] - 1)
+    count = _count(usable, edges)
+    estimate = efficiency * statistics[1, reference] / np.maximum(count, 1)
+    stripe = np.maximum(statistics[2, reference] - estimate, 0.0)
+    left = float(np.median(stripe[count > 0])) if (count > 0).any() else 0.0
+    return np.where(count > 0, estimate, left).mean(axis=-1)

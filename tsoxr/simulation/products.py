@@ -1,0 +1,130 @@
+"""Ramps and rates of an exposure.
+
+Ramps come from the detector model. Rates are drawn at their own level: the noise-free value
+plus Gaussian noise of the variance that the best slope would have
+(`tsoxr.simulation.prediction`), the 1/f noise and pedestals as equal weights of the groups
+would leave them, and the hits that nobody flagged. Errors state photon and read noise, also
+where these sources are switched off, so that weights stay defined.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from tsoxr.dq import FLAGS
+from tsoxr.simulation.labels import (
+    attributes,
+    detector_coordinates,
+    labelled,
+    references,
+    relative_flux,
+    time_coordinates,
+    wavelength_map,
+)
+from tsoxr.simulation.prediction import pixel_variance
+from tsoxr.simulation.ramp import Electronics, digitize, draw_integration, on_detector, steady_rate
+from tsoxr.simulation.streams import stream
+
+if TYPE_CHECKING:
+    from tsoxr.simulation.builder import Exposure
+
+__all__ = ["ramps", "rates"]
+
+
+def ramps(exposure: Exposure) -> xr.Dataset:
+    """Return raw ramps; see `Exposure.ramps`."""
+    shape = (exposure.n_integrations, exposure.n_groups, *exposure.setup.shape)
+    integers = "quantization" in exposure.sources
+    data = np.empty(shape, dtype=np.uint16 if integers else np.float32)
+    electronics = Electronics(exposure)
+    for index in range(exposure.n_integrations):  # each integration has generators of its own
+        signal = draw_integration(exposure, electronics, index)
+        if integers:
+            digitize(signal, data[index])
+        else:
+            data[index] = signal
+    flags = exposure.detector.dq if exposure.references else _reference_flags(exposure)
+    dims = ("time", "group", "y", "x")
+    variables = {
+        "ramp": labelled("ramps", "ramp", dims, data),
+        "dq_group": labelled("ramps", "dq_group", dims, np.zeros(shape, dtype=np.uint8)),
+        "dq_pixel": labelled("ramps", "dq_pixel", ("y", "x"), flags),
+    }
+    if exposure.references:
+        variables |= references(exposure)
+    group = np.arange(1, exposure.n_groups + 1, dtype=np.int16)
+    coords = {
+        **time_coordinates(exposure),
+        "group": labelled("ramps", "group", ("group",), group),
+        "group_time": labelled("ramps", "group_time", ("group",), exposure.clock.group_time),
+        **detector_coordinates(exposure),
+    }
+    return xr.Dataset(variables, coords, attributes(exposure, "ramps"))
+
+
+def _reference_flags(exposure: Exposure) -> np.ndarray:
+    return exposure.detector.dq & np.uint32(FLAGS["REFERENCE_PIXEL"])
+
+
+def rates(exposure: Exposure) -> xr.Dataset:
+    """Return count rates; see `Exposure.rates`."""
+    gain = exposure.detector.gain
+    rate = (_noise_free_rate(exposure) / gain).astype(np.float32)
+    photon, read = (v / gain.astype(float) ** 2 for v in pixel_variance(exposure))
+    rng = stream(exposure.seed, "rates")
+    spread = photon * ("photon" in exposure.sources) + read * ("read" in exposure.sources)
+    noise = rng.standard_normal(rate.shape, dtype=np.float32)
+    noise *= np.sqrt(spread).astype(np.float32)
+    rate += noise
+    _add_electronics(exposure, rate)
+    _add_hits(exposure, rate)
+    dims = ("time", "y", "x")
+    error = np.broadcast_to(np.sqrt(photon + read).astype(np.float32), rate.shape).copy()
+    flags = np.broadcast_to(exposure.detector.dq, rate.shape).copy()
+    variance = np.broadcast_to(read.astype(np.float32), rate.shape).copy()
+    images = references(exposure)
+    variables = {
+        "rate": labelled("rates", "rate", dims, rate),
+        "rate_error": labelled("rates", "rate_error", dims, error),
+        "rate_read_variance": labelled("rates", "rate_read_variance", dims, variance),
+        "dq": labelled("rates", "dq", dims, flags),
+        "gain": images["gain"],
+        "read_noise": images["read_noise"],
+    }
+    coords = {
+        **time_coordinates(exposure),
+        **detector_coordinates(exposure),
+        "wavelength": labelled("rates", "wavelength", ("y", "x"), wavelength_map(exposure)),
+    }
+    return xr.Dataset(variables, coords, attributes(exposure, "rates"))
+
+
+def _noise_free_rate(exposure: Exposure) -> np.ndarray:
+    """Return (time, y, x) electron/s of star, sky and dark, shifted by the pointing."""
+    view, shift = exposure.scene, exposure.pointing
+    light = view.shifted_spectrum(shift.along)
+    light[:, exposure.lit] *= relative_flux(exposure)
+    star = light[:, None, :] * view.profile(shift.across)
+    return on_detector(exposure, star) * exposure.detector.response + steady_rate(exposure)
+
+
+def _add_electronics(exposure: Exposure, rate: np.ndarray) -> None:
+    """Add the slope, with equal weight of the differences, of 1/f noise and pedestals."""
+    electronics = Electronics(exposure)
+    if electronics and exposure.n_groups > 1:
+        span = (exposure.n_groups - 1) * exposure.clock.frame_time
+        for index in range(exposure.n_integrations):  # each integration has a generator of its own
+            noise = electronics.of(index)
+            rate[index] += (noise[-1] - noise[0]) / np.float32(span)
+
+
+def _add_hits(exposure: Exposure, rate: np.ndarray) -> None:
+    hits = exposure.hits
+    found = hits.group > 0
+    span = max(exposure.n_groups - 1, 1) * exposure.clock.frame_time
+    y, x = hits.y[found], hits.x[found]
+    step = hits.charge[found] / exposure.detector.gain[y, x] / np.float32(span)
+    np.add.at(rate, (hits.integration[found], y, x), step)

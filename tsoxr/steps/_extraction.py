@@ -1,0 +1,208 @@
+"""What makes an extraction: gain, median images, weights, and the sum over the cube."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tsoxr import dq, modes
+from tsoxr.errors import TsoError
+from tsoxr.kernels import extraction as kernel
+from tsoxr.kernels import profile as profile_kernel
+from tsoxr.lazy import is_lazy, static_from_sample
+from tsoxr.registry import note
+from tsoxr.steps import _rates
+
+__all__ = [
+    "bare",
+    "extraction_weights",
+    "gain_and_units",
+    "level_error",
+    "median_images",
+    "read_offset",
+    "sums",
+    "wavelength_at_trace",
+]
+
+N_SAMPLE = 48
+"""Integrations that the profile is measured on; its noise is a fifth of one integration's."""
+
+
+def bare(array: xr.DataArray) -> xr.DataArray:
+    """Return an array without coordinates and attributes, sharing its data: nothing to align."""
+    return xr.DataArray(array.variable.data, dims=array.dims)
+
+
+def gain_and_units(ds: xr.Dataset) -> tuple[xr.DataArray, str]:
+    """Return the factor that the rates are multiplied by, and the unit of the result."""
+    units = str(ds["rate"].attrs.get("units", "DN s-1"))
+    if units != "DN s-1":
+        note(f"the rates are in {units}: no gain applied")
+        return xr.DataArray(1.0), units
+    if "gain" in ds:
+        return bare(ds["gain"]), "electron s-1"
+    try:
+        typical = modes.detector(str(ds.attrs.get("detector", ""))).gain
+    except LookupError:
+        note("no gain is known: flux in DN s-1")
+        return xr.DataArray(1.0), units
+    if ds.attrs.get("gain_scaled"):
+        typical = typical / float(ds.attrs.get("gain_factor", 1.0))
+    note(f"no gain attached: the detector's typical {typical:.3g} electron/DN is taken")
+    return xr.DataArray(float(typical)), "electron s-1"
+
+
+def median_images(ds: xr.Dataset, space: str, along: str) -> xr.DataArray:
+    """Return median rate, median error and number of usable samples, (image, space, along)."""
+
+    def stack(rate: np.ndarray, error: np.ndarray, flags: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return profile_kernel.median_images(rate, error, flags, dq.bits(*dq.UNUSABLE_RATE))
+
+    arrays = [bare(ds[n]).transpose("time", space, along) for n in ("rate", "rate_error", "dq")]
+    three = xr.DataArray(np.zeros(3), dims="image")
+    return static_from_sample(
+        stack, *arrays, three, dims=("image", space, along), n_sample=N_SAMPLE
+    )
+
+
+def extraction_weights(
+    images: xr.DataArray, center: xr.DataArray, gain: xr.DataArray, settings: dict[str, Any]
+) -> dict[str, xr.DataArray]:
+    """Return weight, share and profile (space, along) and n_pixels (along), float64."""
+    _, space, along = images.dims
+    names = ("weight", "share", "profile", "n_pixels")
+    made = xr.apply_ufunc(
+        _weigh,
+        images,
+        center,
+        gain.transpose(space, along),
+        kwargs=settings,
+        input_core_dims=[images.dims, [along], [space, along]],
+        output_core_dims=[[space, along]] * 3 + [[along]],
+        dask="parallelized",
+        output_dtypes=[np.float64] * 4,
+    )
+    return dict(zip(names, made, strict=True))
+
+
+def _weigh(
+    images: np.ndarray,
+    center: np.ndarray,
+    gain: np.ndarray,
+    *,
+    method: str,
+    half_width: float,
+    window: int | None,
+) -> tuple[np.ndarray, ...]:
+    """Make the static images of one exposure; weights take DN, profile and share are of electrons."""
+    median, error, count = images.astype(np.float64)
+    cover = kernel.coverage(center, median.shape[0], half_width)
+    if not cover.any():
+        raise TsoError(
+            f"extract: the trace lies outside the frame, between {np.nanmin(center):.1f} and "
+            f"{np.nanmax(center):.1f} of {median.shape[0]} pixels; run .tso.find_trace() again"
+        )
+    known = np.isfinite(gain) & (gain > 0)
+    gain = np.where(known, gain, 1.0)
+    variance = np.where(known, (error * gain) ** 2, np.nan)
+    noise = variance * profile_kernel.MEDIAN_VARIANCE / np.maximum(count, 1.0)
+    length = profile_kernel.window_for(center) if window is None else window
+    profile = profile_kernel.spatial_profile(
+        np.where(known, median * gain, np.nan), noise, cover, window=length
+    )
+    if method == "box":
+        weight, share = kernel.aperture_weights(profile, np.where(known, cover, 0.0))
+    else:
+        weight, share = kernel.optimal_weights(profile, variance, cover)
+    total = share.sum(axis=0)
+    scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    return weight * gain * scale, share * scale, profile, cover.sum(axis=0)
+
+
+def sums(
+    ds: xr.Dataset, weights: dict[str, xr.DataArray], min_fraction: float
+) -> tuple[xr.DataArray, ...]:
+    """Return flux, error, flags and estimated share, (time, along), with the kernel over the cube."""
+    space, along = weights["weight"].dims
+    unusable, useless = int(dq.bits(*dq.UNUSABLE_RATE)), int(dq.bits("DO_NOT_USE"))
+    return xr.apply_ufunc(
+        kernel.weighted_sum,
+        *[bare(ds[n]) for n in ("rate", "rate_error", "dq")],
+        weights["weight"],
+        weights["share"],
+        _level(ds, space),
+        _level(ds, along),
+        kwargs={
+            "bits": (unusable, useless, int(dq.bits("FLUX_ESTIMATED"))),
+            "min_fraction": min_fraction,
+        },
+        input_core_dims=[[space, along]] * 5 + [[space], [along]],
+        output_core_dims=[[along]] * 4,
+        dask="parallelized",
+        output_dtypes=[np.float32, np.float32, np.uint32, np.float32],
+    )
+
+
+def _level(ds: xr.Dataset, dim: str) -> xr.DataArray:
+    """Return the variance of the subtracted level of each line along a dim, 0 where none is told."""
+    if "level_variance" in ds and ds["level_variance"].dims == (dim,):
+        return bare(ds["level_variance"]).astype(np.float64).fillna(0.0)
+    return xr.DataArray(np.zeros(ds.sizes[dim]), dims=dim)
+
+
+def level_error(ds: xr.Dataset, weight: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return the error that lines along dispersion have in common, if they have one."""
+    space = weight.dims[0]
+    if "level_variance" not in ds or ds["level_variance"].dims != (space,):
+        return {}
+    return {"level_error": np.sqrt((weight**2 * _level(ds, space)).sum(space)).astype(np.float32)}
+
+
+def _loaded(array: xr.DataArray) -> np.ndarray:
+    """Return a small static array in memory, also where chunking has made it lazy."""
+    if not is_lazy(array):
+        return np.asarray(array.values)
+    return np.asarray(array.data.compute(scheduler="synchronous"))
+
+
+def _image_of(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Return a static variable over all pixels, also where it has fewer dims."""
+    return bare(ds[name]).broadcast_like(bare(ds["rate"]).isel(time=0))
+
+
+def wavelength_at_trace(ds: xr.Dataset, space: str, along: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the wavelength at the trace and the pixels that have one, in ascending order."""
+    image = _loaded(_image_of(ds, "wavelength").transpose(space, along))
+    if np.array_equal(image, np.broadcast_to(image[:1], image.shape), equal_nan=True):
+        at_trace = image[0]
+    else:
+        center = _loaded(ds["trace_center"]) - _rates.first_position(ds, space)
+        at_trace = kernel.value_at_trace(image, center)
+    keep = np.flatnonzero(np.isfinite(at_trace))
+    if keep.size == 0:
+        raise TsoError(
+            "extract: no pixel of the trace has a wavelength inside the frame; compare trace_center with "
+            "the frame (.tso.plot.find_trace()) and run .tso.assign_wavelength()"
+        )
+    keep = keep[np.argsort(at_trace[keep], kind="stable")]
+    return at_trace, keep
+
+
+def read_offset(ds: xr.Dataset, center: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return the read-out delay at the trace: as it is linear in the pixel, the profile's mean."""
+    if "read_offset" not in ds.variables:
+        return {}
+    space, along = ds.attrs["spatial_dim"], center.dims[0]
+    image = _image_of(ds, "read_offset")
+    at_trace = xr.apply_ufunc(
+        kernel.value_at_trace,
+        image,
+        center,
+        input_core_dims=[[space, along], [along]],
+        output_core_dims=[[along]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
+    return {"read_offset": at_trace.astype(np.float32)}

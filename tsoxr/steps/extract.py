@@ -1,0 +1,270 @@
+"""Sum the light of each wavelength: from rates to spectra.
+
+One aperture, one profile and one set of weights serve all integrations. They follow the
+trace without resampling, so no interpolation correlates or smooths the data, and the
+spectrum of each integration is the same linear function of its pixels. Weights that were
+made anew from each integration would follow the transit and the pointing; these cannot.
+
+The optimal sum weights each pixel by the light expected in it over its variance; the box
+sums all pixels alike. Both give the light inside the same aperture, so they agree but for
+noise. The profile is measured on the data themselves (`tsoxr.kernels.profile`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from tsoxr import schema
+from tsoxr.errors import SchemaError, TsoError
+from tsoxr.kernels.binning import scatter_over_error
+from tsoxr.lazy import is_lazy
+from tsoxr.plots import style
+from tsoxr.registry import derived, diagnostic, note, step
+from tsoxr.steps import _extraction, _rates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["extract"]
+
+METHODS = ("optimal", "box")
+
+
+@step(
+    kind="rates",
+    to="spectra",
+    needs=("rate", "rate_error", "dq", "trace_center", "wavelength"),
+    adds=("flux", "flux_error"),
+)
+def extract(
+    ds: xr.Dataset,
+    *,
+    method: str = "optimal",
+    half_width: float | None = None,
+    order: int = 1,
+    profile_window: int | None = None,
+    min_fraction: float = 0.5,
+) -> xr.Dataset:
+    """Sum the light of each wavelength in an aperture along the trace.
+
+    Aperture, profile and weights do not depend on time. Pixels that are flagged or not
+    finite in one integration are left out there, and the light that the profile expects in
+    them is put in their place: they make no dip. The gain is applied here.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Rates with ``rate`` and ``rate_error`` (time, y, x), DN s-1, ``dq``, ``trace_center``
+        (dispersion), pix, and ``wavelength`` (y, x), um. ``gain`` (electron DN-1) makes
+        electrons of DN; without it the detector's typical value does, with a note.
+        ``level_variance``, where a step before left it, enters the errors.
+    method : {"optimal", "box"}
+        Weights of least variance (Horne 1986), or a plain sum with fractional edges.
+    half_width : float, optional
+        Half width of the aperture, pixels. Left to the data: twice the trace's full width
+        at half maximum where `find_trace` has measured it, 4 otherwise.
+    order : int
+        Spectral order; trace and wavelengths must be of the same one.
+    profile_window : int, optional
+        Window along dispersion, pixels, within which the profile is taken for a smooth
+        function; left to the data, the trace moves by no more than half a pixel in it.
+    min_fraction : float
+        A value that rests on less than this share of the light is flagged DO_NOT_USE.
+
+    Returns
+    -------
+    xarray.Dataset
+        Spectra: ``flux`` and ``flux_error`` (time, wavelength), float32, electron s-1;
+        ``dq`` (time, wavelength) with the informative flags of the aperture,
+        FLUX_ESTIMATED where a part was estimated and DO_NOT_USE where too little
+        remained; ``n_pixels`` (wavelength); and ``level_error`` (wavelength), the part of
+        the error common to all wavelengths, where lines along dispersion have one. Pixels
+        without wavelength are left out. Adds ``extract_image`` and ``extract_profile`` (y,
+        x), ``extract_estimated`` (time), the share of the light that was estimated, and
+        ``extract_scatter`` (wavelength), scatter from point to point over error.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, a width or a fraction out of range.
+    SchemaError
+        Where trace or wavelengths are of another order.
+    TsoError
+        Where no part of the trace lies inside the frame or has a wavelength.
+
+    Notes
+    -----
+    flux = sum_u(w D) / sum_u(w P) over the usable pixels u, with w = P / V for the optimal
+    sum [1]_ and w = 1 for the box; P is the profile, V the median variance of a pixel. The
+    variance is sum w^2 e^2 of the sample's own errors e, plus (sum w)^2 times
+    ``level_variance`` where that belongs to lines across dispersion.
+
+    References
+    ----------
+    .. [1] Horne (1986), PASP 98, 609.
+
+    Examples
+    --------
+    >>> import tsoxr
+    >>> rates = tsoxr.simulate("nirspec-prism", kind="rates", n_integrations=20, seed=1)
+    >>> spectra = rates.tso.find_trace().tso.assign_wavelength().tso.extract(half_width=4)
+    >>> spectra.flux.dims
+    ('time', 'wavelength')
+    """
+    if half_width is None:
+        half_width = derived(half_width=_half_width(ds))
+    _check(method, half_width, profile_window, min_fraction)
+    _check_order(ds, order)
+    space, along = str(ds.attrs["spatial_dim"]), str(ds.attrs["dispersion_dim"])
+    wavelength, keep = _extraction.wavelength_at_trace(ds, space, along)
+    gain, units = _extraction.gain_and_units(ds)
+    images = _extraction.median_images(ds, space, along)
+    center = _extraction.bare(ds["trace_center"]) - _rates.first_position(ds, space)
+    settings = {"method": method, "half_width": half_width, "window": profile_window}
+    weights = _extraction.extraction_weights(
+        images, center, gain.broadcast_like(images.isel(image=0)), settings
+    )
+    sums = _extraction.sums(ds, weights, min_fraction)
+    taken = {
+        "flux": sums[0],
+        "flux_error": sums[1],
+        "dq": sums[2],
+        "estimated": sums[3],
+        "n_pixels": weights["n_pixels"],
+        **_extraction.level_error(ds, weights["weight"]),
+        **_extraction.read_offset(ds, center),
+    }
+    taken = {k: v.isel({along: keep}).rename({along: "wavelength"}) for k, v in taken.items()}
+    pixel = ds[along].values if along in ds.coords else np.arange(ds.sizes[along])
+    out = _spectra(ds, taken, wavelength[keep], units)
+    out = out.assign_coords(
+        dispersion_pixel=_labelled("dispersion_pixel", "wavelength", pixel[keep].astype(np.int32)),
+        order=xr.Variable((), np.int16(order), {"long_name": "spectral order", "units": "1"}),
+        aperture_half_width=xr.Variable(
+            (), np.float32(half_width), {"long_name": "half width of the aperture", "units": "pix"}
+        ),
+    )
+    return out.assign(_diagnostics(ds, out, taken, images, weights))
+
+
+def _check(method: str, half_width: float, window: int | None, min_fraction: float) -> None:
+    if method not in METHODS:
+        raise ValueError(f"extract: method={method!r}; it must be one of {METHODS}")
+    if not half_width > 0:
+        raise ValueError(f"extract: half_width={half_width}; it must be above 0 pixels")
+    if window is not None and window < 3:
+        raise ValueError(f"extract: profile_window={window}; it must be at least 3 pixels")
+    if not 0 <= min_fraction <= 1:
+        raise ValueError(f"extract: min_fraction={min_fraction}; it must lie between 0 and 1")
+
+
+def _check_order(ds: xr.Dataset, order: int) -> None:
+    for name, call in (
+        ("trace_center", "find_trace(spectral_order"),
+        ("wavelength", "assign_wavelength(order"),
+    ):
+        own = int(ds[name].attrs.get("spectral_order", order))
+        if own != order:
+            raise SchemaError(
+                f"extract: {name!r} is of order {own}, order {order} is asked for; "
+                f"run .tso.{call}={order}) first"
+            )
+
+
+def _half_width(ds: xr.Dataset) -> float:
+    if "find_trace_fwhm" in ds and not is_lazy(ds["find_trace_fwhm"]):
+        width = 2.0 * float(ds["find_trace_fwhm"].median())
+        if np.isfinite(width):
+            return round(max(width, 1.0), 2)
+    note("the mode has no aperture and the width of the trace is not known: half width of 4 pixels")
+    return 4.0
+
+
+def _labelled(name: str, dims: Any, values: Any, **attrs: object) -> xr.Variable:
+    array = values if isinstance(values, xr.DataArray) else xr.DataArray(values, dims=dims)
+    return schema.label(array, "spectra", name, **attrs).variable
+
+
+def _spectra(
+    ds: xr.Dataset, taken: dict[str, xr.DataArray], wavelength: np.ndarray, units: str
+) -> xr.Dataset:
+    """Return the Dataset of spectra with the coordinates of the rates that belong to time."""
+    dims = ("time", "wavelength")
+    variables = {
+        "flux": _labelled("flux", dims, taken["flux"].transpose(*dims), units=units),
+        "flux_error": _labelled(
+            "flux_error", dims, taken["flux_error"].transpose(*dims), units=units
+        ),
+        "dq": _labelled("dq", dims, taken["dq"].transpose(*dims)),
+        "n_pixels": _labelled("n_pixels", "wavelength", taken["n_pixels"].astype(np.float32)),
+    }
+    if "level_error" in taken:
+        text = "part of the error common to all wavelengths"
+        attrs = {"units": units, "long_name": text}
+        variables["level_error"] = taken["level_error"].assign_attrs(attrs).variable
+    coords = {n: c.variable for n, c in ds.coords.items() if c.dims in (("time",), ())}
+    coords["wavelength"] = _labelled("wavelength", "wavelength", wavelength)
+    if "read_offset" in taken:
+        coords["read_offset"] = _labelled("read_offset", "wavelength", taken["read_offset"])
+    return xr.Dataset(variables, coords, ds.attrs)
+
+
+def _diagnostics(
+    ds: xr.Dataset,
+    out: xr.Dataset,
+    taken: dict[str, xr.DataArray],
+    images: xr.DataArray,
+    weights: dict[str, xr.DataArray],
+) -> dict[str, xr.Variable]:
+    units = ds["rate"].attrs.get("units", "DN s-1")
+    estimated = taken["estimated"].mean("wavelength").astype(np.float32)
+    scatter = xr.apply_ufunc(
+        scatter_over_error,
+        *[
+            _extraction.bare(out[n]).chunk(time=-1) if is_lazy(out[n]) else _extraction.bare(out[n])
+            for n in ("flux", "flux_error")
+        ],
+        input_core_dims=[["time", "wavelength"]] * 2,
+        output_core_dims=[["wavelength"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    ).astype(np.float32)
+    texts = {
+        "extract_image": (images.isel(image=0).transpose("y", "x"), "median frame", units),
+        "extract_profile": (
+            weights["profile"].astype(np.float32).transpose("y", "x"),
+            "profile",
+            "1",
+        ),
+        "extract_estimated": (estimated, "share of the light that was estimated", "1"),
+        "extract_scatter": (scatter, "scatter from point to point over error", "1"),
+    }
+    return {n: a.assign_attrs(long_name=t, units=u).variable for n, (a, t, u) in texts.items()}
+
+
+@diagnostic(extract)
+def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Draw the median frame with the aperture, and the median spectrum over it."""
+    if "extract_profile" not in ds:
+        raise TsoError(
+            "plot.extract: the aperture is not in these spectra; run .tso.extract() on rates"
+        )
+    along, space = ds.attrs["dispersion_dim"], ds.attrs["spatial_dim"]
+    ax = style.axes(ax, size=(8.0, 3.6))
+    image = ds["extract_image"].transpose(space, along)
+    profile = np.asarray(ds["extract_profile"].transpose(space, along))
+    n_space, n_along = image.shape
+    extent = (-0.5, n_along - 0.5, -0.5, n_space - 0.5)
+    style.image(ax, image.values, extent=extent, label=style.label_of(image, "median rate"))
+    ax.contour(profile > 0, levels=[0.5], colors=style.COLORS["bad"], linewidths=0.8)
+    ax.set_xlabel(f"{along} [pix]")
+    ax.set_ylabel(f"{space} [pix]")
+    beside = ax.twinx()
+    pixel = np.asarray(ds["dispersion_pixel"])
+    rank = np.argsort(pixel)
+    beside.plot(pixel[rank], np.asarray(ds["flux"].median("time"))[rank], color="white", lw=1)
+    beside.set_ylabel(style.label_of(ds["flux"], "median flux"))
+    return ax

@@ -1,0 +1,236 @@
+"""Find where the spectrum lies across dispersion.
+
+The path of the spectrum is sought in the median frame as a whole, then the light of each
+line of constant wavelength is centred in a window that follows the path, and a smooth curve
+is laid through these centroids. Nothing depends on the integration: what moves is measured
+by `track`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from tsoxr import schema
+from tsoxr.errors import TsoError
+from tsoxr.kernels import trace as kernel
+from tsoxr.lazy import static_from_sample
+from tsoxr.plots import style
+from tsoxr.registry import diagnostic, note, step
+from tsoxr.steps import _rates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["find_trace"]
+
+METHODS = ("centroid",)
+MIN_LINES = 16
+"""Lines with light, without which there is no spectrum."""
+MEDIAN_NOISE = 1.2533
+N_SAMPLE = 32
+
+
+@step(kind="rates", needs=("rate", "rate_error", "dq"), adds=("trace_center",))
+def find_trace(
+    ds: xr.Dataset,
+    *,
+    method: str = "centroid",
+    half_width: float = 4.0,
+    degree: int = 2,
+    window: tuple[float, float] | None = None,
+    spectral_order: int = 1,
+) -> xr.Dataset:
+    """Find where the spectrum lies across dispersion.
+
+    The strongest continuous path of light through the median frame is followed over all
+    wavelengths at once, so that contaminants and other orders do not capture it. The curve
+    through the centroids is continued straight where there is no light.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Rates with ``rate`` and ``rate_error`` (time, y, x), DN s-1, and ``dq``.
+    method : {"centroid"}
+        How the position on a line of constant wavelength is measured: the centre of the
+        light in a window that is moved until it is centred itself.
+    half_width : float
+        Half the width of that window, pixels; it should hold the whole profile.
+    degree : int
+        Degree of the Legendre series through the centroids.
+    window : (float, float), optional
+        First and last detector coordinate across dispersion to look at.
+    spectral_order : int
+        1 for the strongest spectrum; 2, 3 for the next ones, which in NIRISS SOSS are the
+        orders of these numbers. Earlier ones are found first and covered.
+
+    Returns
+    -------
+    xarray.Dataset
+        As ``ds`` with the coordinate ``trace_center`` (dispersion), pix, float64, whose
+        attribute ``spectral_order`` tells which spectrum it is. Adds
+        ``find_trace_centroid`` and ``find_trace_fwhm`` (dispersion), pix, NaN where the
+        light is too weak, and ``find_trace_range`` (bound), pix: first and last position
+        along dispersion that the curve rests on. Imaging modes are returned unchanged.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, or a width, degree, window or order out of range.
+    TsoError
+        When no spectrum is found; for lazy data when they are computed.
+
+    Notes
+    -----
+    Measured: rms error below 0.005 pixels on simulated NIRSpec PRISM spectra; scatter of
+    the centroids of 0.023 pixels on a real PRISM frame and 0.04 on a real SOSS frame,
+    where the curve lies within 0.7 pixels of the median of five published traces.
+
+    References
+    ----------
+    .. [1] Bellman (1957), Dynamic Programming, for the path.
+
+    Examples
+    --------
+    >>> import tsoxr
+    >>> rates = tsoxr.simulate("nirspec-prism", kind="rates", n_integrations=20, seed=1)
+    >>> rates.tso.find_trace().trace_center.dims
+    ('x',)
+    """
+    if _rates.is_imaging(ds):
+        note("an imaging mode has no trace: data unchanged")
+        return ds
+    space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
+    _check(method, half_width, degree, window, spectral_order)
+    offset = _rates.first_position(ds, space)
+    n_sampled = min(ds.sizes["time"], N_SAMPLE)
+
+    def measure(median: np.ndarray, error: np.ndarray, _: np.ndarray) -> np.ndarray:
+        image = _windowed(median, window, offset)
+        image_error = MEDIAN_NOISE / np.sqrt(n_sampled) * error
+        found = kernel.measure(image, image_error, half_width, spectral_order)
+        _require_light(found, image, half_width, degree)
+        return found
+
+    def curve(found: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return np.stack(kernel.smooth_curve(found[0], found[1], degree))
+
+    image = _rates.median_frame(ds).transpose(space, along)
+    error = _rates.typical_error(ds).transpose(space, along)
+    parts = [xr.DataArray(np.zeros(n), dims="part") for n in (len(kernel.MEASURES), 2)]
+    dims = ("part", along)
+    found = static_from_sample(measure, image, error, parts[0], dims=dims, dtype="f8")
+    fitted = static_from_sample(curve, found, parts[1], dims=dims, dtype="f8")
+    return _assembled(ds, found, fitted, spectral_order)
+
+
+def _check(
+    method: str,
+    half_width: float,
+    degree: int,
+    window: tuple[float, float] | None,
+    spectral_order: int,
+) -> None:
+    if method not in METHODS:
+        raise ValueError(f"find_trace: method={method!r}; it must be one of {METHODS}")
+    if not half_width >= 1:
+        raise ValueError(f"find_trace: half_width={half_width}; it must be at least 1 pixel")
+    if degree < 0 or spectral_order < 1:
+        raise ValueError(
+            f"find_trace: degree={degree}, spectral_order={spectral_order}; "
+            "the degree must not be negative and the order is counted from 1"
+        )
+    if window is not None and not window[1] - window[0] >= 2 * half_width:
+        raise ValueError(
+            f"find_trace: window={tuple(window)} is narrower than 2 half_width={2 * half_width}; "
+            "give first and last position, or a smaller half_width"
+        )
+
+
+def _windowed(image: np.ndarray, window: tuple[float, float] | None, offset: float) -> np.ndarray:
+    """Return the frame in float64, NaN outside the window (detector coordinates)."""
+    image = image.astype(np.float64)
+    if window is not None:
+        image[: max(0, round(window[0] - offset))] = np.nan
+        image[max(0, round(window[1] - offset) + 1) :] = np.nan
+    return image
+
+
+def _require_light(found: np.ndarray, image: np.ndarray, half_width: float, degree: int) -> None:
+    n_lit, n_lines = int(np.isfinite(found[0]).sum()), found.shape[1]
+    n_needed = max(MIN_LINES, degree + 1)
+    if n_lit >= n_needed:
+        return
+    if not np.isfinite(image).any():
+        raise TsoError(
+            "find_trace: no trace: no pixel is usable; see ds.tso.summary() for the flags"
+        )
+    raise TsoError(
+        f"find_trace: no trace: {n_lit} of {n_lines} lines have light of {kernel.MIN_SIGNIFICANCE:g} sigma "
+        f"in a window of +-{half_width:g} pixels that lies inside the frame; {n_needed} are needed; "
+        "change half_width (smaller where the spectrum runs near the edge) or window"
+    )
+
+
+def _assembled(
+    ds: xr.Dataset, found: xr.DataArray, fitted: xr.DataArray, spectral_order: int
+) -> xr.Dataset:
+    """Return the Dataset with the curve as a coordinate and the measurements as diagnostics."""
+    space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
+    first_row, first_line = (_rates.first_position(ds, d) for d in (space, along))
+
+    def ends(fitted: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(fitted[1])[[0, -1]] + first_line
+
+    bound = xr.DataArray(np.zeros(2), dims="bound")
+    center = schema.label(fitted.isel(part=0) + first_row, "rates", "trace_center")
+    return ds.assign_coords(trace_center=center.assign_attrs(spectral_order=spectral_order)).assign(
+        find_trace_centroid=_pixels(found.isel(part=0) + first_row, "centroid of the light"),
+        find_trace_fwhm=_pixels(found.isel(part=2), "full width at half maximum"),
+        find_trace_range=_pixels(
+            static_from_sample(ends, fitted, bound, dims=("bound",), dtype="f8"),
+            "first and last position along dispersion with light",
+        ),
+    )
+
+
+def _pixels(array: xr.DataArray, long_name: str) -> xr.DataArray:
+    return array.astype("f4").assign_attrs(units="pix", long_name=long_name)
+
+
+@diagnostic(find_trace)
+def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Draw the median frame with the centroids, the curve and the range that it rests on."""
+    if "find_trace_centroid" not in ds:
+        raise TsoError("plot.find_trace: no trace was sought; run .tso.find_trace() first")
+    along = ds.attrs["dispersion_dim"]
+    wide = along == "x"
+    ax = style.axes(ax, size=(8.0, 3.0) if wide else (3.6, 7.0))
+    x, y = (np.asarray(ds[d]) for d in ("x", "y"))
+    extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
+    image = np.asarray(_rates.median_frame(ds).transpose("y", "x"))
+    style.image(ax, image, extent=extent, label=style.label_of(ds["rate"], "median rate"))
+    place, center = np.asarray(ds[along]), np.asarray(ds["trace_center"])
+    measured = np.asarray(ds["find_trace_centroid"])
+    first, last = np.asarray(ds["find_trace_range"])
+    with_light = (place >= first) & (place <= last)
+    for points, line in (
+        (
+            (place, measured),
+            {"ls": "none", "marker": ".", "ms": 2, "color": "white", "label": "centroid"},
+        ),
+        (
+            (place, center),
+            {"lw": 0.8, "ls": ":", "color": style.COLORS["bad"], "label": "continued"},
+        ),
+        (
+            (place, np.where(with_light, center, np.nan)),
+            {"lw": 1.0, "color": style.COLORS["bad"], "label": "trace"},
+        ),
+    ):
+        ax.plot(*(points if wide else points[::-1]), **line)
+    ax.set(xlabel="x [pix]", ylabel="y [pix]", xlim=extent[:2], ylim=extent[2:])
+    ax.legend(loc="upper right", fontsize="small", facecolor="0.4", labelcolor="white")
+    return ax
