@@ -57,7 +57,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--groups", type=int, nargs="+", default=[10, 20])
-    parser.add_argument("--folder", type=Path, default=None, help="where the files go; a temporary folder if not given")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=None,
+        help="where the files go; a temporary folder if not given",
+    )
     given = parser.parse_args()
     for n_groups in given.groups:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
@@ -65,7 +70,9 @@ def main() -> None:
             start = time.perf_counter()
             size = write(folder, given.gigabytes, n_groups)
             made = time.perf_counter() - start
-            done = subprocess.run([sys.executable, "-c", REDUCE, name], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-c", REDUCE, name], capture_output=True, text=True, check=False
+            )
             if done.returncode:
                 sys.exit(done.stderr)
             found = json.loads(done.stdout)

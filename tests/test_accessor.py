@@ -5,9 +5,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import xarray as xr
-
 import tsoxr
+import xarray as xr
 from tsoxr import testing
 
 
@@ -86,9 +85,11 @@ def test_header_is_kept():
 
 
 def test_plot_of_a_step_not_done_says_so():
-    with pytest.raises(tsoxr.SchemaError, match=r"plot.flag_outliers shows what flag_outliers\(\) did"):
+    with pytest.raises(
+        tsoxr.SchemaError, match=r"plot.flag_outliers shows what flag_outliers\(\) did"
+    ):
         testing.example("rates").tso.plot.flag_outliers()
-    with pytest.raises(tsoxr.SchemaError, match="plot.ramp shows ramps"):
+    with pytest.raises(tsoxr.SchemaError, match=r"plot\.ramp shows ramps"):
         testing.example("rates").tso.plot.ramp()
 
 

@@ -2,11 +2,11 @@
 
 import doctest
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
 import tsoxr
 from tsoxr import accessor, dq, modes, registry, schema
 
@@ -147,6 +147,18 @@ def test_examples_run(page, examples):
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
     runner.run(doctests(page), out=said.append)
     assert runner.failures == 0, "".join(said)
+
+
+def test_a_step_of_another_package_is_a_method_that_records():
+    code = (
+        "import divide_flat, tsoxr\n"  # imported before the first access, as an entry point is
+        "rates = tsoxr.simulate('nirspec-prism', kind='rates', n_integrations=3, seed=1)\n"
+        "rates = rates.assign(flat=rates['rate'].isel(time=0).drop_attrs() * 0 + 1)\n"
+        "print(rates.tso.divide_flat().tso.history)"
+    )
+    run = [sys.executable, "-c", code]
+    out = subprocess.run(run, capture_output=True, text=True, check=True, cwd=DOCS / "examples")
+    assert out.stdout.startswith("1. divide_flat(smallest=0.2)")
 
 
 def test_the_chain_of_the_first_page_runs(examples):

@@ -6,7 +6,6 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
 from tsoxr import dq, testing
 
 FLAGS = hnp.arrays(np.uint32, (4, 3), elements=st.integers(0, 2**32 - 1))
@@ -31,7 +30,9 @@ def test_setting_adds_one_bit_and_clears_none(values, name):
     assert after.dtype == np.uint32
     np.testing.assert_array_equal(after.values & values, values)
     assert dq.has_flag(after, name).all()
-    np.testing.assert_array_equal(after.values & ~np.uint32(dq.FLAGS[name]), values & ~np.uint32(dq.FLAGS[name]))
+    np.testing.assert_array_equal(
+        after.values & ~np.uint32(dq.FLAGS[name]), values & ~np.uint32(dq.FLAGS[name])
+    )
 
 
 @given(FLAGS)

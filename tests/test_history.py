@@ -4,14 +4,15 @@ import json
 
 import numpy as np
 import pytest
-import xarray as xr
-
 import tsoxr
+import xarray as xr
 from tsoxr import history, testing
 
 
 def chain(ramps):
-    rates = ramps.tso.flag_saturation().tso.subtract_bias().tso.flag_jumps(sigma=7.0).tso.fit_ramps()
+    rates = (
+        ramps.tso.flag_saturation().tso.subtract_bias().tso.flag_jumps(sigma=7.0).tso.fit_ramps()
+    )
     return rates.tso.flag_outliers().tso.find_trace()
 
 
@@ -43,7 +44,9 @@ def test_records_are_plain_json(product):
 
 
 def test_jsonable_describes_arrays_and_functions():
-    described = history.jsonable({"a": np.arange(3, dtype="i4"), "b": np.float32(2), "f": np.median, "t": (1, None)})
+    described = history.jsonable(
+        {"a": np.arange(3, dtype="i4"), "b": np.float32(2), "f": np.median, "t": (1, None)}
+    )
     assert described["a"]["array"] == [3]
     assert len(described["a"]["sha1"]) == 40
     assert described["b"] == 2.0
@@ -54,7 +57,11 @@ def test_jsonable_describes_arrays_and_functions():
 def test_jsonable_does_not_compute():
     lazy = xr.DataArray(np.zeros((4, 4)), dims=("time", "x")).chunk(time=2)
     with testing.raise_if_computes():
-        assert history.jsonable(lazy) == {"array": [4, 4], "dtype": "float64", "dims": ["time", "x"]}
+        assert history.jsonable(lazy) == {
+            "array": [4, 4],
+            "dtype": "float64",
+            "dims": ["time", "x"],
+        }
 
 
 def test_an_array_argument_is_asked_for():

@@ -5,7 +5,6 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tsoxr import lazy, testing
 
 
@@ -15,7 +14,7 @@ def test_sample_covers_the_exposure(n_time, n_sample):
     assert chosen[0] == 0
     assert chosen[-1] == n_time - 1
     assert np.all(np.diff(chosen) > 0)
-    assert len(chosen) <= max(n_time if n_time <= n_sample else n_sample, 8)
+    assert len(chosen) <= max(min(n_time, n_sample), 8)
     assert np.diff(chosen).max(initial=0) <= max(n_time / 7 + 1, 1)
 
 
@@ -46,7 +45,9 @@ def test_static_is_computed_once_and_reads_only_its_sample(cube):
         read.append((lo, hi))
         return cube.values[lo:hi]
 
-    data = da.map_blocks(block, chunks=((2,) * 50, 3, 4), dtype="f4", meta=np.empty((0, 0, 0), "f4"))
+    data = da.map_blocks(
+        block, chunks=((2,) * 50, 3, 4), dtype="f4", meta=np.empty((0, 0, 0), "f4")
+    )
     source = xr.DataArray(data, dims=("time", "y", "x"))
     median = lazy.time_median(source, n_sample=8)
     residual = (source - median).compute(scheduler="synchronous")
@@ -64,7 +65,9 @@ def test_compute_loads_all_in_one_pass(cube):
         calls.append(1)
         return block + 1
 
-    plus = cube.chunk(time=20).copy(data=cube.chunk(time=20).data.map_blocks(count, meta=np.empty((0, 0, 0), "f4")))
+    plus = cube.chunk(time=20).copy(
+        data=cube.chunk(time=20).data.map_blocks(count, meta=np.empty((0, 0, 0), "f4"))
+    )
     ds = xr.Dataset({"a": plus * 2, "b": plus.sum("x")})
     calls.clear()
     out = lazy.compute(ds)

@@ -1,7 +1,6 @@
 """Modes: found by header, complete, and overridden by a user's table."""
 
 import pytest
-
 import tsoxr
 from tsoxr import modes, registry, testing
 
@@ -54,7 +53,9 @@ def test_unknown_names_suggest():
 
 def test_a_users_table_overrides_and_is_checked(tmp_path):
     table = tmp_path / "mine.toml"
-    table.write_text('[nirspec-prism.extract]\nhalf_width = {value = 2.5, reason = "tested on my star"}\n')
+    table.write_text(
+        '[nirspec-prism.extract]\nhalf_width = {value = 2.5, reason = "tested on my star"}\n'
+    )
     with tsoxr.set_options(modes=str(table)):
         frame = testing.example("rates").tso.defaults("extract")
         assert frame.loc["half_width", "mode"] == 2.5
@@ -62,7 +63,10 @@ def test_a_users_table_overrides_and_is_checked(tmp_path):
     table.write_text("[nirspec-prizm.extract]\nhalf_width = 2.5\n")
     with tsoxr.set_options(modes=str(table)), pytest.raises(tsoxr.ModeError, match="nirspec-prizm"):
         testing.example("rates").tso.defaults("extract")
-    with tsoxr.set_options(modes=str(tmp_path / "none.toml")), pytest.raises(tsoxr.ModeError, match="there is no file"):
+    with (
+        tsoxr.set_options(modes=str(tmp_path / "none.toml")),
+        pytest.raises(tsoxr.ModeError, match="there is no file"),
+    ):
         modes.names()
 
 

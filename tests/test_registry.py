@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import xarray as xr
-
 import tsoxr
+import xarray as xr
 from tsoxr import registry, testing
 
 registry.discover()
@@ -64,7 +63,9 @@ def test_completion_shows_only_what_applies():
 
 
 def test_unknown_parameter_names_the_nearest():
-    with pytest.raises(TypeError, match=r"flag_outliers\(\) has no parameter 'sigmas'; did you mean 'sigma'"):
+    with pytest.raises(
+        TypeError, match=r"flag_outliers\(\) has no parameter 'sigmas'; did you mean 'sigma'"
+    ):
         testing.example("rates").tso.flag_outliers(sigmas=3)
 
 
@@ -74,12 +75,17 @@ def test_parameters_are_given_by_name():
 
 
 def test_missing_variable_names_the_step_that_makes_it():
-    with pytest.raises(tsoxr.SchemaError, match=r"needs 'trace_center' \(run .tso.find_trace\(\) first\)"):
+    with pytest.raises(
+        tsoxr.SchemaError, match=r"needs 'trace_center' \(run .tso.find_trace\(\) first\)"
+    ):
         testing.example("rates").drop_vars("trace_center", errors="ignore").tso.extract()
 
 
 def test_wrong_kind_says_what_to_do():
-    with pytest.raises(tsoxr.SchemaError, match=r"takes rates; this Dataset is ramps \(run .tso.fit_ramps\(\) first\)"):
+    with pytest.raises(
+        tsoxr.SchemaError,
+        match=r"takes rates; this Dataset is ramps \(run .tso.fit_ramps\(\) first\)",
+    ):
         testing.example("ramps").tso.flag_outliers()
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 import tsoxr
 from tsoxr import schema, testing
 
@@ -26,9 +25,18 @@ def test_validation_computes_nothing():
     ("spoil", "message"),
     [
         (lambda d: d.drop_vars("rate"), "'rate' is missing"),
-        (lambda d: d.assign(rate=d.rate.astype("f8")), "'rate' has dtype float64; expected float32"),
-        (lambda d: d.assign(rate=d.rate.assign_attrs(units="DN")), "'rate' has units 'DN'; expected 'DN s-1'"),
-        (lambda d: d.assign(rate=d.rate.transpose("time", "x", "y")), "dims \\('time', 'x', 'y'\\)"),
+        (
+            lambda d: d.assign(rate=d.rate.astype("f8")),
+            "'rate' has dtype float64; expected float32",
+        ),
+        (
+            lambda d: d.assign(rate=d.rate.assign_attrs(units="DN")),
+            "'rate' has units 'DN'; expected 'DN s-1'",
+        ),
+        (
+            lambda d: d.assign(rate=d.rate.transpose("time", "x", "y")),
+            "dims \\('time', 'x', 'y'\\)",
+        ),
         (lambda d: d.assign_attrs(spatial_dim="row"), "'spatial_dim' is 'row'"),
         (lambda d: d.assign_attrs(units="DN"), "attribute 'units'"),
         (lambda d: d.assign_attrs(cut=True), "'cut' is a bool"),

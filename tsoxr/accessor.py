@@ -191,7 +191,11 @@ class TsoAccessor:
                 "this Dataset has none"
             )
         clock = self._ds["time"] + self._ds["read_offset"].astype("float64") / 86400.0
-        attrs = {**self._ds["time"].attrs, "units": "d", "long_name": "mid-integration time of the pixel"}
+        attrs = {
+            **self._ds["time"].attrs,
+            "units": "d",
+            "long_name": "mid-integration time of the pixel",
+        }
         return clock.rename("pixel_time").assign_attrs(attrs)
 
     def median_image(self) -> xr.DataArray:
@@ -246,7 +250,7 @@ class TsoAccessor:
     def _repr_html_(self) -> str:
         import html
 
-        return f"<p><b>{html.escape(_identity(self._ds))}</b></p>{self.history._repr_html_()}"  # noqa: SLF001
+        return f"<p><b>{html.escape(_identity(self._ds))}</b></p>{self.history._repr_html_()}"
 
 
 class TreeAccessor:
@@ -271,7 +275,9 @@ class TreeAccessor:
 
     def __repr__(self) -> str:
         return "\n".join(
-            f"{node.path}: {_identity(node.to_dataset())}" for node in self._tree.subtree if node.has_data
+            f"{node.path}: {_identity(node.to_dataset())}"
+            for node in self._tree.subtree
+            if node.has_data
         )
 
 
@@ -279,7 +285,9 @@ def _identity(ds: xr.Dataset) -> str:
     kind = schema.kind_of(ds)
     if kind is None:
         return "a Dataset that tsoxr did not make (no attribute 'tso_kind')"
-    names = [str(ds.attrs[k]) for k in ("target", "tso_mode", "detector", "subarray") if ds.attrs.get(k)]
+    names = [
+        str(ds.attrs[k]) for k in ("target", "tso_mode", "detector", "subarray") if ds.attrs.get(k)
+    ]
     sizes = ", ".join(f"{n} {d}" for d, n in ds.sizes.items() if d in schema_dims(kind))
     span = ""
     if "time" in ds.indexes and ds.sizes["time"] > 1:
@@ -303,7 +311,14 @@ def _diagnostic_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
         integer = array.dtype.kind in "iub"
         value = float(array.sum() if integer else array.median())
         what = "total" if integer else "median"
-        rows.append({"step": step, "quantity": f"{quantity} ({what})", "value": value, "unit": array.attrs.get("units", "1")})
+        rows.append(
+            {
+                "step": step,
+                "quantity": f"{quantity} ({what})",
+                "value": value,
+                "unit": array.attrs.get("units", "1"),
+            }
+        )
     return rows
 
 
@@ -318,9 +333,24 @@ def _data_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
     if "flux" in ds and "flux_error" in ds and ds.sizes.get("time", 0) > 2:
         measured, predicted = _scatter(ds)
         rows += [
-            {"step": "data", "quantity": "measured scatter (median channel)", "value": measured, "unit": "ppm"},
-            {"step": "data", "quantity": "predicted error (median channel)", "value": predicted, "unit": "ppm"},
-            {"step": "data", "quantity": "measured over predicted", "value": measured / predicted, "unit": "1"},
+            {
+                "step": "data",
+                "quantity": "measured scatter (median channel)",
+                "value": measured,
+                "unit": "ppm",
+            },
+            {
+                "step": "data",
+                "quantity": "predicted error (median channel)",
+                "value": predicted,
+                "unit": "ppm",
+            },
+            {
+                "step": "data",
+                "quantity": "measured over predicted",
+                "value": measured / predicted,
+                "unit": "1",
+            },
         ]
     return rows
 
@@ -347,12 +377,9 @@ def _step(name: str) -> registry.Step:
 @functools.cache
 def _attach_steps() -> None:
     """Give the accessors a method for each step and the plot view one for each plot."""
-    from tsoxr import steps
-
     registry.discover()
     for name in registry.STEPS:
-        run = getattr(steps, name, None)
-        run = run if callable(run) else registry.STEPS[name].func
+        run = registry.STEPS[name].run
         setattr(TsoAccessor, name, _method(run, "_ds"))
         setattr(TreeAccessor, name, _tree_method(run, registry.STEPS[name]))
     for name, picture in registry.PICTURES.items():
@@ -383,7 +410,9 @@ def _tree_method(run: Callable[..., Any], spec: registry.Step) -> Callable[..., 
             if node.has_data and schema.kind_of(node.to_dataset()) in spec.kinds
         }
         if not taken:
-            raise SchemaError(f"{spec.name}() takes {' or '.join(spec.kinds)}; no node of this tree is that")
+            raise SchemaError(
+                f"{spec.name}() takes {' or '.join(spec.kinds)}; no node of this tree is that"
+            )
         done = {path: run(ds, *args, **given) for path, ds in taken.items()}
         return xr.DataTree.from_dict({**_other_nodes(tree, done), **done})
 
@@ -402,7 +431,9 @@ def _picture_method(picture: registry.Picture) -> Callable[..., Any]:
     def checked(ds: xr.Dataset, **given: Any) -> Any:
         if schema.kind_of(ds) not in picture.kinds:
             shown = " or ".join(picture.kinds)
-            raise SchemaError(f"plot.{picture.name} shows {shown}; this Dataset is {schema.kind_of(ds)}")
+            raise SchemaError(
+                f"plot.{picture.name} shows {shown}; this Dataset is {schema.kind_of(ds)}"
+            )
         return picture.func(ds, **given)
 
     return _method(checked, "_ds")
@@ -427,5 +458,7 @@ def install() -> None:
     for owner, view in ((xr.Dataset, TsoAccessor), (xr.DataTree, TreeAccessor)):
         present = owner.__dict__.get("tso")
         if present is not None and not isinstance(present, _Uncached):
-            warnings.warn(f"tsoxr replaces the accessor {owner.__name__}.tso", TsoWarning, stacklevel=2)
+            warnings.warn(
+                f"tsoxr replaces the accessor {owner.__name__}.tso", TsoWarning, stacklevel=2
+            )
         owner.tso = _Uncached(view)

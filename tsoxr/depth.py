@@ -40,9 +40,11 @@ def spectrum(ds: xr.Dataset) -> xr.Dataset:
             f"spectrum takes lightcurves; this Dataset is {schema.kind_of(ds)} (run .tso.bin() first)"
         )
     if "in_transit" not in ds.coords:
-        raise SchemaError("spectrum needs 'in_transit' (run .tso.mark_transit(t0=..., duration=...) first)")
+        raise SchemaError(
+            "spectrum needs 'in_transit' (run .tso.mark_transit(t0=..., duration=...) first)"
+        )
     inside = np.asarray(ds["in_transit"].values, dtype=bool)
-    if not inside.any() or (~inside).sum() < 3:  # noqa: PLR2004 -- a line and its error
+    if not inside.any() or (~inside).sum() < 3:
         raise TsoError(
             f"spectrum: {inside.sum()} points in transit and {(~inside).sum()} outside; "
             "it needs at least 1 and 3; check t0 and duration"
@@ -53,10 +55,18 @@ def spectrum(ds: xr.Dataset) -> xr.Dataset:
     good &= ~dq.has_flag(ds["dq"].transpose("time", "wavelength").values, "DO_NOT_USE", "OUTLIER")
     time = np.asarray(ds["time"].values, dtype=float)
     depth, depth_error = _box_depth(time - time[inside].mean(), inside, flux, error, good)
-    out = xr.Dataset(
+    return xr.Dataset(
         {
-            "depth": ("wavelength", depth * 1e6, {"units": "ppm", "long_name": "mean in-transit depth"}),
-            "depth_error": ("wavelength", depth_error * 1e6, {"units": "ppm", "long_name": "error of the depth"}),
+            "depth": (
+                "wavelength",
+                depth * 1e6,
+                {"units": "ppm", "long_name": "mean in-transit depth"},
+            ),
+            "depth_error": (
+                "wavelength",
+                depth_error * 1e6,
+                {"units": "ppm", "long_name": "error of the depth"},
+            ),
         },
         coords={
             name: array
@@ -65,7 +75,6 @@ def spectrum(ds: xr.Dataset) -> xr.Dataset:
         },
         attrs={**ds.attrs, "tso_kind": "spectrum", "depth_method": "box with linear baseline"},
     )
-    return out
 
 
 def _box_depth(
@@ -81,7 +90,7 @@ def _box_depth(
     weight = np.where(good, 1.0 / np.where(good, error, 1.0) ** 2, 0.0)
     normal = np.einsum("it,jt,tw->wij", design, design, weight)
     right = np.einsum("it,tw->wi", design, weight * np.where(good, flux, 0.0))
-    ok = (good & inside[:, None]).any(0) & ((good & ~inside[:, None]).sum(0) >= 3)  # noqa: PLR2004
+    ok = (good & inside[:, None]).any(0) & ((good & ~inside[:, None]).sum(0) >= 3)
     covariance = np.full_like(normal, np.nan)
     covariance[ok] = np.linalg.inv(normal[ok])
     a, _, c = np.einsum("wij,wj->iw", covariance, right)

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["FLAGS", "UNUSABLE", "UNUSABLE_RATE", "bits", "describe", "flag_attrs", "has_flag", "or_reduce", "set_flag"]
+__all__ = [
+    "FLAGS",
+    "UNUSABLE",
+    "UNUSABLE_RATE",
+    "bits",
+    "describe",
+    "flag_attrs",
+    "has_flag",
+    "or_reduce",
+    "set_flag",
+]
 
 FLAGS: dict[str, int] = {
     name: 1 << bit
@@ -189,7 +199,8 @@ def or_reduce(dq: xr.DataArray, dim: str | list[str]) -> xr.DataArray:
 
 
 def _or_along(block: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
-    return np.bitwise_or.reduce(block, axis=axis, keepdims=keepdims)
+    reduced: np.ndarray = np.bitwise_or.reduce(block, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return reduced
 
 
 def describe(dq: xr.DataArray) -> dict[str, float]:

@@ -25,7 +25,7 @@ __all__ = ["History", "append", "jsonable", "records"]
 ATTRIBUTE = "tso_history"
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:  # noqa: PLR0911 -- one line per type
     """Return a value as JSON can hold it; arrays become shape, dtype and checksum.
 
     Parameters
@@ -59,7 +59,9 @@ def jsonable(value: Any) -> Any:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return _array(value)
     if callable(value):
-        return {"callable": f"{value.__module__}.{getattr(value, '__qualname__', type(value).__name__)}"}
+        return {
+            "callable": f"{value.__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
+        }
     return {"object": type(value).__name__, "text": str(value)}
 
 
@@ -82,7 +84,9 @@ def records(attrs: Mapping[Any, Any]) -> list[dict[str, Any]]:
     try:
         found = json.loads(text)
     except (TypeError, ValueError):
-        raise TsoError(f"history: attribute {ATTRIBUTE!r} is not JSON: {str(text)[:60]!r}") from None
+        raise TsoError(
+            f"history: attribute {ATTRIBUTE!r} is not JSON: {str(text)[:60]!r}"
+        ) from None
     return list(found)
 
 
@@ -99,7 +103,12 @@ def _literal(value: Any) -> str | None:
         parts = [_literal(v) for v in value]
         if any(p is None for p in parts):
             return None
-        return "(" + ", ".join(p for p in parts if p is not None) + ("," if len(parts) == 1 else "") + ")"
+        return (
+            "("
+            + ", ".join(p for p in parts if p is not None)
+            + ("," if len(parts) == 1 else "")
+            + ")"
+        )
     if isinstance(value, float) and not np.isfinite(value):
         return f'float("{value}")'
     return repr(value)
@@ -152,7 +161,11 @@ class History:
             mode = given.pop("mode")
             more = "".join(f", {k}={_literal(v)}" for k, v in given.items())
             return f"tsoxr.simulate({mode!r}{more})"
-        return f"tsoxr.open({self._source!r})" if self._source else 'tsoxr.open("...")  # source unknown'
+        return (
+            f"tsoxr.open({self._source!r})"
+            if self._source
+            else 'tsoxr.open("...")  # source unknown'
+        )
 
     def __repr__(self) -> str:
         if self._lost:
@@ -160,7 +173,8 @@ class History:
         if not self._records:
             return "no step applied yet"
         return "\n".join(
-            f"{i}. {r['step']}({_parameters(r)})" + "".join(f"\n     {n}" for n in r.get("notes", []))
+            f"{i}. {r['step']}({_parameters(r)})"
+            + "".join(f"\n     {n}" for n in r.get("notes", []))
             for i, r in enumerate(self._records, 1)
         )
 
@@ -178,8 +192,13 @@ class History:
 
 
 def _parameters(record: Mapping[str, Any]) -> str:
-    marks = {**dict.fromkeys(record.get("from_mode", []), " (m)"), **dict.fromkeys(record.get("derived", []), " (d)")}
-    return ", ".join(f"{k}={_short(v)}{marks.get(k, '')}" for k, v in record.get("params", {}).items())
+    marks = {
+        **dict.fromkeys(record.get("from_mode", []), " (m)"),
+        **dict.fromkeys(record.get("derived", []), " (d)"),
+    }
+    return ", ".join(
+        f"{k}={_short(v)}{marks.get(k, '')}" for k, v in record.get("params", {}).items()
+    )
 
 
 def _short(value: Any) -> str:

@@ -103,7 +103,10 @@ def static_from_sample(
     hidden = _Deferred(func, sampled, np.dtype(dtype))
     task = dask.delayed(hidden, pure=False, traverse=False)()
     data = da.from_delayed(
-        task, shape=tuple(sizes[d] for d in dims), dtype=dtype, meta=np.empty((0,) * len(dims), dtype)
+        task,
+        shape=tuple(sizes[d] for d in dims),
+        dtype=dtype,
+        meta=np.empty((0,) * len(dims), dtype),
     )
     return xr.DataArray(data, dims=dims)
 
@@ -118,7 +121,9 @@ def _sample(array: xr.DataArray, n_sample: int) -> xr.DataArray:
 class _Deferred:
     """A function of lazy arrays that runs once and whose arrays dask does not see."""
 
-    def __init__(self, func: Callable[..., np.ndarray], arrays: list[xr.DataArray], dtype: Any) -> None:
+    def __init__(
+        self, func: Callable[..., np.ndarray], arrays: list[xr.DataArray], dtype: Any
+    ) -> None:
         self._func, self._arrays, self._dtype = func, arrays, dtype
         self._lock = threading.Lock()
         self._value: np.ndarray | None = None
@@ -146,7 +151,9 @@ def _compute_arrays(arrays: list[xr.DataArray]) -> list[np.ndarray]:
 
 
 def _scheduler() -> dict[str, Any]:
-    return {} if OPTIONS.threads is None else {"scheduler": "threads", "num_workers": OPTIONS.threads}
+    return (
+        {} if OPTIONS.threads is None else {"scheduler": "threads", "num_workers": OPTIONS.threads}
+    )
 
 
 def time_median(array: xr.DataArray, n_sample: int = 32) -> xr.DataArray:

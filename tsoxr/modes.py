@@ -17,7 +17,17 @@ from typing import Any
 from tsoxr.errors import ModeError
 from tsoxr.options import OPTIONS
 
-__all__ = ["Default", "Detector", "Mode", "detector", "get", "match", "names", "step_defaults", "table"]
+__all__ = [
+    "Default",
+    "Detector",
+    "Mode",
+    "detector",
+    "get",
+    "match",
+    "names",
+    "step_defaults",
+    "table",
+]
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,9 @@ def _builtin() -> dict[str, Any]:
 
 
 def _mode(name: str, values: dict[str, Any]) -> Mode:
-    own = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in _FIELDS}
+    own: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in _FIELDS
+    }
     own["match"] = {k: tuple(v) for k, v in values.get("match", {}).items()}
     steps = {k: _defaults(v, f"{name}.{k}") for k, v in values.items() if k not in _FIELDS}
     return Mode(name=name, step_defaults=steps, **own)
@@ -113,7 +125,9 @@ def _mode(name: str, values: dict[str, Any]) -> Mode:
 
 def _defaults(values: dict[str, Any], where: str) -> dict[str, Default]:
     return {
-        parameter: Default(**given) if isinstance(given, dict) else Default(given, f"set in {where}")
+        parameter: Default(**given)
+        if isinstance(given, dict)
+        else Default(given, f"set in {where}")
         for parameter, given in values.items()
     }
 
@@ -122,7 +136,9 @@ def _overridden(mode: Mode, values: dict[str, Any], path: str) -> Mode:
     steps = dict(mode.step_defaults)
     for name, parameters in values.items():
         if not isinstance(parameters, dict):
-            raise ModeError(f"modes: {path} sets {mode.name}.{name}; only step tables can be overridden")
+            raise ModeError(
+                f"modes: {path} sets {mode.name}.{name}; only step tables can be overridden"
+            )
         steps[name] = {**steps.get(name, {}), **_defaults(parameters, path)}
     return Mode(**{**mode.__dict__, "step_defaults": steps})
 
@@ -169,7 +185,9 @@ def match(header: dict[str, Any]) -> Mode | None:
     """
     for mode in _modes(OPTIONS.modes).values():
         wanted = mode.match.items()
-        if all(str(header.get(key.upper(), "")).strip().upper() in allowed for key, allowed in wanted):
+        if all(
+            str(header.get(key.upper(), "")).strip().upper() in allowed for key, allowed in wanted
+        ):
             return mode
     return None
 

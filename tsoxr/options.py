@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["OPTIONS", "set_options"]
 
@@ -63,7 +63,7 @@ class set_options:  # noqa: N801 -- reads as a function, as in xarray
         for name, value in given.items():
             setattr(OPTIONS, name, value)
 
-    def __enter__(self) -> set_options:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -44,7 +44,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Step:
-    """A registered step: its function and what it promises."""
+    """A registered step: what it promises, its function, and ``run``, the one that records."""
 
     name: str
     func: Callable[..., xr.Dataset]
@@ -55,6 +55,7 @@ class Step:
     once: bool
     parameters: dict[str, inspect.Parameter]
     positional: str | None
+    run: Callable[..., xr.Dataset]
 
     @property
     def summary(self) -> str:
@@ -122,8 +123,6 @@ def step(
     def register(func: Callable[..., xr.Dataset]) -> Callable[..., xr.Dataset]:
         parameters, positional = _own_parameters(func)
         kinds = (kind,) if isinstance(kind, str) else kind
-        spec = Step(func.__name__, func, kinds, to, needs, adds, once, parameters, positional)
-        STEPS[spec.name] = spec
 
         @functools.wraps(func)
         def run(ds: xr.Dataset, *args: Any, **given: Any) -> xr.Dataset:
@@ -132,6 +131,8 @@ def step(
             used, from_mode = resolve(spec, ds, given)
             return apply(spec, ds, used, from_mode=from_mode, again=again)
 
+        spec = Step(func.__name__, func, kinds, to, needs, adds, once, parameters, positional, run)
+        STEPS[spec.name] = spec
         return run
 
     return register
@@ -149,7 +150,9 @@ def _named(spec: Step, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str
     if not args:
         return given
     if spec.positional is None or len(args) > 1 or spec.positional in given:
-        raise TypeError(f"{spec.name}() takes its parameters by name; it has {list(spec.parameters)}")
+        raise TypeError(
+            f"{spec.name}() takes its parameters by name; it has {list(spec.parameters)}"
+        )
     return {spec.positional: args[0], **given}
 
 
@@ -221,7 +224,9 @@ def apply(
     finally:
         _CALL.reset(token)
     if not isinstance(out, xr.Dataset):
-        raise TypeError(f"step {spec.name!r} returned {type(out).__name__}; it must return an xarray.Dataset")
+        raise TypeError(
+            f"step {spec.name!r} returned {type(out).__name__}; it must return an xarray.Dataset"
+        )
     record = _record(spec, used, said, from_mode, again)
     return _finished(spec, ds, out, record)
 
@@ -271,7 +276,9 @@ def _record(
 ) -> dict[str, Any]:
     from tsoxr import __version__
 
-    default = [n for n, p in spec.parameters.items() if n not in said.derived and _is(used[n], p.default)]
+    default = [
+        n for n, p in spec.parameters.items() if n not in said.derived and _is(used[n], p.default)
+    ]
     record: dict[str, Any] = {
         "step": spec.name,
         "version": __version__,
@@ -369,7 +376,9 @@ def picture(*, kind: str | tuple[str, ...]) -> Callable[[Callable[..., Any]], Ca
     """Register a plot of a product, ``ds.tso.plot.<name>()``."""
 
     def register(func: Callable[..., Any]) -> Callable[..., Any]:
-        PICTURES[func.__name__] = Picture(func.__name__, func, (kind,) if isinstance(kind, str) else kind)
+        PICTURES[func.__name__] = Picture(
+            func.__name__, func, (kind,) if isinstance(kind, str) else kind
+        )
         return func
 
     return register

@@ -56,15 +56,23 @@ def replay(
     for number, record in enumerate(history.records(product.attrs), 1):
         name = record["step"]
         if name not in steps:
-            raise TsoError(f"replay: record {number} is {name!r}, which is no registered step; have {sorted(steps)}")
+            raise TsoError(
+                f"replay: record {number} is {name!r}, which is no registered step; have {sorted(steps)}"
+            )
         used = _used(record, number, supplied)
         known = steps[name].parameters
         unknown = [p for p in used if p not in known]
         if unknown:
-            raise TsoError(f"replay: record {number}, {name}(): this version has no parameter {unknown[0]!r}")
+            raise TsoError(
+                f"replay: record {number}, {name}(): this version has no parameter {unknown[0]!r}"
+            )
         used = {n: p.default for n, p in known.items()} | used
         ds = registry.apply(
-            steps[name], ds, used, from_mode=record.get("from_mode", []), again=record.get("again", False)
+            steps[name],
+            ds,
+            used,
+            from_mode=record.get("from_mode", []),
+            again=record.get("again", False),
         )
     return ds
 
@@ -78,7 +86,9 @@ def _used(record: Mapping[str, Any], number: int, supplied: Mapping[str, Any]) -
             used[name] = supplied[key]
         elif name in record.get("derived", []):
             used[name] = None
-        elif isinstance(value, dict) and ({"array", "callable", "dataset", "object"} & value.keys()):
+        elif isinstance(value, dict) and (
+            {"array", "callable", "dataset", "object"} & value.keys()
+        ):
             raise TsoError(
                 f"replay: record {number} took {history.jsonable(value)} for {key}, which a history cannot "
                 f"hold; pass arguments={{{key!r}: ...}}"

@@ -14,7 +14,16 @@ import xarray as xr
 from tsoxr.dq import flag_attrs
 from tsoxr.errors import SchemaError
 
-__all__ = ["ATTRIBUTES", "KINDS", "SCHEMA_VERSION", "SMALL", "Variable", "kind_of", "label", "validate"]
+__all__ = [
+    "ATTRIBUTES",
+    "KINDS",
+    "SCHEMA_VERSION",
+    "SMALL",
+    "Variable",
+    "kind_of",
+    "label",
+    "validate",
+]
 
 SCHEMA_VERSION = 1
 
@@ -243,7 +252,9 @@ def validate(ds: xr.Dataset, *, strict: bool = False) -> list[str]:
     """
     kind = kind_of(ds)
     if kind is None:
-        problems = ["attribute 'tso_kind' is missing; open the data with tsoxr.open or build them by simulate"]
+        problems = [
+            "attribute 'tso_kind' is missing; open the data with tsoxr.open or build them by simulate"
+        ]
     elif kind not in SCHEMAS:
         problems = [f"attribute 'tso_kind' is {kind!r}; it must be one of {KINDS}"]
     else:
@@ -257,13 +268,19 @@ def _attribute_problems(ds: xr.Dataset, kind: str) -> list[str]:
     problems = []
     for name, value in ds.attrs.items():
         if value is None or isinstance(value, bool | dict):
-            problems.append(f"attribute {name!r} is a {type(value).__name__}, which netCDF cannot store")
+            problems.append(
+                f"attribute {name!r} is a {type(value).__name__}, which netCDF cannot store"
+            )
     if "units" in ds.attrs:
-        problems.append("the Dataset has an attribute 'units', which belongs to variables (drop it)")
+        problems.append(
+            "the Dataset has an attribute 'units', which belongs to variables (drop it)"
+        )
     if kind in ("ramps", "rates"):
-        for name in ("spatial_dim", "dispersion_dim", "fast_dim", "slow_dim"):
-            if ds.attrs.get(name) not in ("y", "x"):
-                problems.append(f"attribute {name!r} is {ds.attrs.get(name)!r}; it must be 'y' or 'x'")
+        problems += [
+            f"attribute {name!r} is {ds.attrs.get(name)!r}; it must be 'y' or 'x'"
+            for name in ("spatial_dim", "dispersion_dim", "fast_dim", "slow_dim")
+            if ds.attrs.get(name) not in ("y", "x")
+        ]
     return problems
 
 
@@ -288,7 +305,9 @@ def _one_variable(array: xr.DataArray, name: str, expected: Variable) -> list[st
     if array.dims != expected.dims and not static:
         problems.append(f"{name!r} has dims {array.dims}; expected {expected.dims}")
     if str(array.dtype) not in expected.dtypes:
-        problems.append(f"{name!r} has dtype {array.dtype}; expected {' or '.join(expected.dtypes)}")
+        problems.append(
+            f"{name!r} has dtype {array.dtype}; expected {' or '.join(expected.dtypes)}"
+        )
     units = array.attrs.get("units")
     if expected.units is not None and units not in (expected.units, *expected.units_allowed):
         problems.append(f"{name!r} has units {units!r}; expected {expected.units!r}")

@@ -89,7 +89,11 @@ def _fingerprint(ds: xr.Dataset) -> dict[str, str]:
         str(n): hashlib.sha1(np.ascontiguousarray(v.values).tobytes()).hexdigest()  # noqa: S324 -- identifies
         for n, v in ds.variables.items()
     }
-    return {**prints, **{f"attrs of {n}": repr(v.attrs) for n, v in ds.variables.items()}, "attrs": repr(ds.attrs)}
+    return {
+        **prints,
+        **{f"attrs of {n}": repr(v.attrs) for n, v in ds.variables.items()},
+        "attrs": repr(ds.attrs),
+    }
 
 
 def input_is_untouched(name: str, ds: xr.Dataset, given: dict[str, Any]) -> None:
@@ -105,7 +109,9 @@ def lazy_stays_lazy(name: str, ds: xr.Dataset, given: dict[str, Any]) -> None:
     chunked = ds.chunk(time=7)
     with raise_if_computes():
         out = _run(name, chunked, _lazily(name, given))
-    heavy = [n for n, v in out.variables.items() if "time" in v.dims and v.ndim > 1 and v.chunks is None]
+    heavy = [
+        n for n, v in out.variables.items() if "time" in v.dims and v.ndim > 1 and v.chunks is None
+    ]
     assert not heavy, f"{name} gave loaded variables from lazy data: {heavy}"
 
 

@@ -211,6 +211,12 @@ def test_tree_round_trip(tmp_path, tree):
     )
 
 
+def test_tree_with_data_at_its_root(tmp_path):
+    tree = xr.DataTree.from_dict({"/": testing.example("rates"), "later": testing.example("rates")})
+    io.save(tree, tmp_path / "a.nc")
+    xr.testing.assert_identical(tsoxr.open_tree(tmp_path / "a.nc"), tree)
+
+
 def test_tree_nodes_hold_their_inherited_coordinates(tmp_path):
     spectra = testing.example("spectra").drop_vars("order", errors="ignore")
     times = xr.Dataset(coords={"time": spectra["time"].variable})

@@ -226,6 +226,11 @@ def test_wrong_dims(tmp_path, make, counts):
         )
 
 
+def test_no_integrations(tmp_path, make):
+    with pytest.raises(tsoxr.SchemaError, match=r"a.fits: SCI is empty, shape \(0, 8, 16\)"):
+        tsoxr.open(make.rateints(tmp_path / "a.fits", RATE[:0]))
+
+
 def test_fewer_integrations_than_promised(tmp_path, make):
     path = make.rateints(tmp_path / "a.fits", RATE, INTEND=100)
     with pytest.warns(tsoxr.TsoWarning, match="promise 100 integrations, the file holds 4"):

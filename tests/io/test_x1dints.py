@@ -90,6 +90,27 @@ def test_orders_and_detectors_nest(tmp_path, make):
     }
 
 
+def test_tables_in_any_order_of_segments(tmp_path, make):
+    tables = new_tables(first=5, segment=2) | new_tables(first=1, segment=1)
+    ds = tsoxr.open(
+        make.x1dints_new(tmp_path / "a.fits", tables, n_total=8, times=make.int_times(1, 8))
+    )
+    np.testing.assert_array_equal(ds["integration"], np.arange(1, 9))
+    np.testing.assert_array_equal(ds["time"], make.mid_bjd(np.arange(1, 9)))
+
+
+def test_rows_that_count_from_one_in_a_later_segment(tmp_path, make):
+    ds = tsoxr.open(make.x1dints_new(tmp_path / "a.fits", new_tables(first=1), first=5, EXSEGNUM=2))
+    np.testing.assert_array_equal(ds["integration"], [5, 6, 7, 8])
+    np.testing.assert_array_equal(ds["segment"], [2, 2, 2, 2])
+
+
+def test_no_wavelengths(tmp_path, make):
+    path = make.x1dints_old(tmp_path / "a.fits", {1: (np.zeros(20), FLUX)})
+    with pytest.raises(tsoxr.SchemaError, match=r"a.fits, order 1: no wavelength is a number"):
+        tsoxr.open(path)
+
+
 def test_segment_files_join(tmp_path, make):
     make.x1dints_new(tmp_path / "b.fits", new_tables(first=5, segment=2), first=5, EXSEGNUM=2)
     make.x1dints_new(tmp_path / "a.fits", new_tables(), EXSEGNUM=1)

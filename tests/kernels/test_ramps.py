@@ -250,7 +250,7 @@ def test_rate_is_unbiased_and_its_error_is_its_scatter(electrons):
 
 def test_weights_from_the_time_series_do_not_bias_faint_pixels():
     # Taking the covariance from the ramp itself biases 2 electrons per group by +0.5 %
-    # (Brandt 2024, sect. 6); from the median of 32 integrations nothing of it may be left.
+    # with these numbers; from the median of 32 integrations nothing of it may be left.
     rng = np.random.default_rng(7)
     n_times, n_groups, n_pixels, gain = 32, 10, 60_000, 1.0
     ramp = simulated(
@@ -355,7 +355,8 @@ def test_noise_ratio_shows_what_exceeds_the_prediction():
     assert 1.0 <= excess[:300].mean() < 1.03
     # every second of 93 changes is used, and the spread of the ratio is what it is lowered by
     lowered = 1 + ramp_noise.UNCERTAINTY / np.sqrt(47)
-    np.testing.assert_allclose(excess[300:], ratio[300:] / lowered, rtol=1e-5)
+    # (to 0.5 %: where a hit is flagged there are one or two changes fewer)
+    np.testing.assert_allclose(excess[300:], ratio[300:] / lowered, rtol=5e-3)
     assert abs(ratio[:300].std() / (lowered - 1) - 1) < 0.2
     assert (
         ramp_noise.noise_ratio(ramp[:3, :2], flags[:3, :2], noise, ramps.readout(np.arange(2.0)))

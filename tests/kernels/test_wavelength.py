@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from tsoxr.kernels.wavelength import NOMINAL, nominal_key, pixel_at, wavelength_at
-
-DATA = Path(os.environ.get("TSOXR_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 @pytest.mark.parametrize("key", NOMINAL)
@@ -88,11 +83,12 @@ def test_keys():
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.exists(), reason=f"no real data at {DATA}")
-def test_prism_against_flight_and_ground_calibration():
+def test_prism_against_flight_and_ground_calibration(real_data_dir):
     h5py = pytest.importorskip("h5py")
     relation = NOMINAL["nirspec-prism"]
-    with h5py.File(DATA / "formats" / "eureka_stage3_nirspec_prism_jw06456_SpecData.h5") as file:
+    with h5py.File(
+        real_data_dir / "formats" / "eureka_stage3_nirspec_prism_jw06456_SpecData.h5"
+    ) as file:
         flight = file["wave_1d"][:].astype(float)
     ours = wavelength_at(relation, np.arange(flight.size))
     good = np.isfinite(ours)
@@ -100,18 +96,19 @@ def test_prism_against_flight_and_ground_calibration():
     pixels = np.abs((ours - flight) / np.gradient(flight))[good]
     assert pixels.max() < 0.15
     assert np.sqrt(np.mean(pixels**2)) < 0.04
-    ground = np.genfromtxt(DATA / "nirspec" / "prism_sub512_wavelength_solution.dat")[:511, 1]
+    ground = np.genfromtxt(real_data_dir / "nirspec" / "prism_sub512_wavelength_solution.dat")[
+        :511, 1
+    ]
     pixels = np.abs((ours - ground) / np.gradient(ground))
     assert np.nanmax(pixels[ours < 3.0]) < 0.6
     assert np.nanmax(pixels) < 1.9
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.exists(), reason=f"no real data at {DATA}")
-def test_soss_against_the_reference_trace():
+def test_soss_against_the_reference_trace(real_data_dir):
     from astropy.io import fits
 
-    with fits.open(DATA / "niriss_soss" / "jwst_niriss_spectrace_0023.fits") as file:
+    with fits.open(real_data_dir / "niriss_soss" / "jwst_niriss_spectrace_0023.fits") as file:
         for order, limit in ((1, 2.3), (2, 3.5), (3, 1.8)):
             relation = NOMINAL[f"niriss-soss/{order}"]
             table = file[order].data
@@ -122,11 +119,10 @@ def test_soss_against_the_reference_trace():
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.exists(), reason=f"no real data at {DATA}")
-def test_miri_against_the_ground_calibration():
+def test_miri_against_the_ground_calibration(real_data_dir):
     from astropy.io import fits
 
-    with fits.open(DATA / "formats" / "mirisim_ngts10_calints.fits") as file:
+    with fits.open(real_data_dir / "formats" / "mirisim_ngts10_calints.fits") as file:
         ground = file["WAVELENGTH"].data[:, 36].astype(float)
     ours = wavelength_at(NOMINAL["miri-lrs"], np.arange(ground.size))
     band = (ours > 5.0) & (ours < 12.0)

@@ -265,6 +265,13 @@ def test_lazy_data_are_computed_once_unless_told_otherwise():
     xr.testing.assert_identical(fit_ramps(ds).rate, rates.rate)
 
 
+def test_chunks_along_the_detector_are_refused():
+    with pytest.raises(
+        ValueError, match=r"chunked along 'x', \(4, 4\); only 'time' may .* use ds.chunk\(x=-1\)"
+    ):
+        fit_ramps(ramps().chunk(time=6, x=4))
+
+
 def test_contract_without_references():
     ds = ramps(n_times=24).drop_vars(["gain", "read_noise"])
     for check in (

@@ -11,7 +11,7 @@ import xarray as xr
 
 from tsoxr import dq, modes, schema
 from tsoxr.errors import SchemaError
-from tsoxr.io import times
+from tsoxr.io import header, times
 
 __all__ = ["EXTRACTIONS", "is_eureka", "orders", "read"]
 
@@ -98,9 +98,10 @@ def _spectra(ds: xr.Dataset, path: str, order: int, flux_name: str, error_name: 
     if flux_name == "optspec" and "optmask" in ds:
         bad |= _values(ds["optmask"], bool)
     flags = bad.astype(np.uint32) * dq.bits("DO_NOT_USE")
+    units = header.unit(ds[flux_name].attrs.get("flux_units"), "electron")
     variables = {
-        "flux": _label(flux, "flux", units="electron"),
-        "flux_error": _label(error, "flux_error", units="electron"),
+        "flux": _label(flux, "flux", units=units),
+        "flux_error": _label(error, "flux_error", units=units),
         "dq": _label(flags, "dq"),
     }
     return xr.Dataset(

@@ -21,7 +21,7 @@ _AXES = {1: "x", 2: "y"}
 
 _UNITS = {
     "DN": "DN", "DN/S": "DN s-1", "ADU/S": "DN s-1", "DN S-1": "DN s-1", "COUNTS/S": "DN s-1",
-    "ELECTRON/S": "electron s-1", "ELECTRONS/S": "electron s-1", "JY": "Jy", "MJY/SR": "MJy sr-1",
+    "ELECTRON/S": "electron s-1", "ELECTRONS/S": "electron s-1", "JY": "Jy", "ELECTRONS": "electron", "MJY/SR": "MJy sr-1",
 }  # fmt: skip
 
 _COPIED = {

@@ -148,7 +148,8 @@ def describe(path: str) -> FitsFile:
             if hdu.name == "SCI":
                 sci = cards(hdu.header)
         check_complete(path, end)
-        table = TableRows(path).read(hdus["INT_TIMES"])[0] if "INT_TIMES" in names else None
+        has_times = "INT_TIMES" in names and hdus["INT_TIMES"].header.get("TFIELDS")
+        table = TableRows(path).read(hdus["INT_TIMES"])[0] if has_times else None
     check_time_series(primary, where)
     if "INT_TIMES_STRIPE" in names:
         raise SchemaError(
@@ -265,6 +266,8 @@ def _product(where: str, names: list[str], arrays: dict[str, FitsArray]) -> str:
             f"{where}: has neither a SCI nor an EXTRACT1D extension (it has {names}); tsoxr reads uncal, "
             "ramp, rateints, calints and x1dints files"
         )
+    if 0 in science.shape:
+        raise SchemaError(f"{where}: SCI is empty, shape {science.shape}; there is nothing to read")
     if science.ndim == 4:
         return "uncal" if "GROUPDQ" not in arrays and "PIXELDQ" not in arrays else "ramp"
     if science.ndim == 3:

@@ -21,7 +21,7 @@ from tsoxr.errors import SchemaError
 from tsoxr.io.fits_lazy import integrations_per_chunk
 from tsoxr.options import OPTIONS
 
-__all__ = ["load", "nodes", "save"]
+__all__ = ["load", "nodes", "root_of", "save"]
 
 CONVENTIONS = "CF-1.11"
 _OF_THE_FILE = ("Conventions", "date_created", "history")
@@ -183,6 +183,15 @@ def nodes(path: str) -> dict[str, dict[str, Any]]:
                     attrs["order"] = int(group.variables["order"][...])
                 found[group.path] = attrs
     return found
+
+
+def root_of(path: str) -> tuple[dict[str, str], list[str]]:
+    """Return the text attributes and the names of the variables of the root group."""
+    import netCDF4
+
+    with netCDF4.Dataset(path) as root:
+        attrs = {n: root.getncattr(n) for n in root.ncattrs()}
+        return {n: v for n, v in attrs.items() if isinstance(v, str)}, list(root.variables)
 
 
 def load(path: str, group: str = "/", chunk_mb: float | None = None) -> xr.Dataset:

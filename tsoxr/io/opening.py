@@ -224,8 +224,9 @@ def _hdf_contents(
     """Return detector, order, node and loader of each product in an HDF5 file."""
     try:
         groups = netcdf.nodes(path)
-        with xr.open_dataset(path, engine="netcdf4", decode_times=False) as root:
-            attrs, names = dict(root.attrs), list(root.variables)
+        attrs, names = netcdf.root_of(path)
+    except PermissionError:
+        raise
     except OSError as error:
         raise SchemaError(
             f"open: {Path(path).name} cannot be read as HDF5 ({error}); it holds {Path(path).stat().st_size} "
@@ -236,7 +237,7 @@ def _hdf_contents(
             (
                 str(a.get("detector", "")).upper(),
                 a.get("order"),
-                "" if group == "/" else group,
+                group if len(groups) > 1 else "",
                 partial(netcdf.load, path, group, chunk_mb),
             )
             for group, a in groups.items()

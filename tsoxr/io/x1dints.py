@@ -85,12 +85,12 @@ def _joined(file: FitsFile, detector: str, order: int, parts: list[Any]) -> Spec
     new = [data["WAVELENGTH"].ndim == 2 for _, data, _ in parts]
     if any(new) != all(new):
         raise SchemaError(f"{file.name}: mixes both layouts of EXTRACT1D tables; write it again")
+    parts = sorted(parts, key=_first_number)
     column = _stacked if all(new) else _piled
     wavelength = column(parts, ("WAVELENGTH",), np.nan)
-    where = f"{file.name}, order {order}"
-    # rows beyond the last wavelength are padding of the vector columns
-    keep = np.isfinite(wavelength).any(axis=0)
-    common = _common_wavelength(wavelength[:, keep], where)
+    wavelength[wavelength == 0] = np.nan
+    keep = np.isfinite(wavelength).any(axis=0)  # the others pad the vector columns
+    common = _common_wavelength(wavelength[:, keep], f"{file.name}, order {order}")
     n_time = wavelength.shape[0]
     numbers, segments = _numbers(file, parts, n_time, new=all(new))
     return Spectra(
@@ -107,6 +107,16 @@ def _joined(file: FitsFile, detector: str, order: int, parts: list[Any]) -> Spec
         segments=segments,
         clocks={name: _time_column(parts, name, new=all(new)) for name in ("TDB-MID", "MJD-AVG")},
         head=parts[0][0],
+    )
+
+
+def _first_number(part: tuple[dict[str, Any], np.ndarray, str]) -> tuple[int, int]:
+    """Return the segment and the integration with which a table begins."""
+    head, data, _ = part
+    segment, number = _column(data, ("SEGMENT",)), _column(data, ("INT_NUM",))
+    return (
+        0 if segment is None else int(segment[0]),
+        int(head.get("INT_NUM", 0)) if number is None else int(number[0]),
     )
 
 
@@ -142,6 +152,10 @@ def _padded(blocks: list[np.ndarray], pad: float) -> np.ndarray:
 
 
 def _common_wavelength(wavelength: np.ndarray, where: str) -> np.ndarray:
+    if wavelength.size == 0:
+        raise SchemaError(
+            f"{where}: no wavelength is a number; assign wavelengths and extract again"
+        )
     first = wavelength[np.isfinite(wavelength).sum(axis=1).argmax()]
     difference = np.abs(wavelength / first - 1.0)
     if np.nanmax(difference, initial=0.0) > _SAME_WAVELENGTH:
@@ -157,28 +171,31 @@ def _numbers(
     file: FitsFile, parts: list[Any], n: int, *, new: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return absolute integration numbers and segments, (time,)."""
-    segment = int(file.primary.get("EXSEGNUM") or 1)
-    segments = np.full(n, segment, np.int16)
+    whole = file.primary.get("EXSEGNUM")
+    segments = np.full(n, int(whole or 1), np.int16)
     if new:
-        columns = [_column(data, ("INT_NUM",)) for _, data, _ in parts]
-        numbers = None if any(c is None for c in columns) else np.concatenate(columns)
-        given = [_column(data, ("SEGMENT",)) for _, data, _ in parts]
-        if all(g is not None for g in given):
-            segments = np.concatenate(given).astype(np.int16)
+        numbers, given = _joined_column(parts, "INT_NUM"), _joined_column(parts, "SEGMENT")
+        if given is not None and (whole is None or np.unique(given).size > 1):
+            segments = given.astype(np.int16)
     else:
         found = [head.get("INT_NUM") for head, _, _ in parts]
         numbers = None if any(f is None for f in found) else np.asarray(found)
-    if numbers is None or np.unique(numbers).size != n:
-        return file.integrations(n), segments
+    counted = file.integrations(n)
+    # tables that do not know the number count their own rows from 1
+    if numbers is None or np.unique(numbers).size != n or numbers[0] < counted[0]:
+        return counted, segments
     return numbers.astype(np.int32), segments
+
+
+def _joined_column(parts: list[Any], name: str) -> np.ndarray | None:
+    columns = [_column(data, (name,)) for _, data, _ in parts]
+    return None if any(c is None for c in columns) else np.concatenate(columns)
 
 
 def _time_column(parts: list[Any], name: str, *, new: bool) -> np.ndarray | str:
     if new:
-        columns = [_column(data, (name,)) for _, data, _ in parts]
-        if any(c is None for c in columns):
-            return f"EXTRACT1D has no column {name}"
-        return np.concatenate(columns).astype(np.float64)
+        column = _joined_column(parts, name)
+        return f"EXTRACT1D has no column {name}" if column is None else column.astype(np.float64)
     values = [head.get(name) for head, _, _ in parts]
     if any(v is None for v in values):
         return f"EXTRACT1D has no keyword {name}"

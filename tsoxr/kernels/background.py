@@ -54,27 +54,47 @@ def background_region(
 
 @numba.njit(cache=True, nogil=True)
 def _clipped(values: np.ndarray, darkest: float) -> np.ndarray:
-    """Return values with NaN where they are not among the darkest or stand out."""
-    n_rows, n_lines = values.shape
-    kept = np.full((n_rows, n_lines), np.nan)
+    """Return values with NaN where they are not among the darkest or stand out.
+
+    The scatter of a few pixels is uncertain, so it is not taken to be below that of a
+    typical line.
+    """
+    n_lines = values.shape[1]
+    kept = np.full(values.shape, np.nan)
+    scatter = np.full(n_lines, np.nan)
     for x in range(n_lines):
-        line = values[:, x].copy()
-        present = line[np.isfinite(line)]
-        if present.size < MIN_PIXELS:
-            continue
-        if darkest < 1.0:
-            n_kept = max(MIN_PIXELS, round(darkest * present.size))
-            line[line > np.sort(present)[min(n_kept, present.size) - 1]] = np.nan
+        kept[:, x] = _darkest(values[:, x], darkest)
+        scatter[x] = _centre_and_scatter(kept[:, x])[1]
+    typical = np.nanmedian(scatter) if np.isfinite(scatter).any() else 0.0
+    for x in range(n_lines):
+        line = kept[:, x]
         for _ in range(5):
-            present = line[np.isfinite(line)]
-            middle = np.median(present)
-            limit = REGION_CLIP * MAD_TO_SIGMA * np.median(np.abs(present - middle))
-            out = np.abs(line - middle) > limit
-            if limit == 0.0 or not out.any() or present.size - out.sum() < MIN_PIXELS:
+            middle, spread = _centre_and_scatter(line)
+            out = np.abs(line - middle) > REGION_CLIP * max(spread, typical)
+            if not out.any() or np.isfinite(line).sum() - out.sum() < MIN_PIXELS:
                 break
             line[out] = np.nan
-        kept[:, x] = line
     return kept
+
+
+@numba.njit(cache=True, nogil=True)
+def _darkest(line: np.ndarray, part: float) -> np.ndarray:
+    """Return the line with NaN where it is not among its darkest pixels, or has too few."""
+    present = np.sort(line[np.isfinite(line)])
+    if present.size < MIN_PIXELS:
+        return np.full(line.size, np.nan)
+    n_kept = min(max(MIN_PIXELS, round(part * present.size)), present.size)
+    return np.where(line <= present[n_kept - 1], line, np.nan)
+
+
+@numba.njit(cache=True, nogil=True)
+def _centre_and_scatter(line: np.ndarray) -> tuple[float, float]:
+    """Return median and 1.4826 MAD of the finite values, NaN without any."""
+    present = line[np.isfinite(line)]
+    if present.size == 0:
+        return np.nan, np.nan
+    middle = np.median(present)
+    return middle, MAD_TO_SIGMA * np.median(np.abs(present - middle))
 
 
 @numba.njit(cache=True, nogil=True)

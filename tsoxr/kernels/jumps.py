@@ -14,7 +14,7 @@ is tested. The variance of the median of ``m`` values of variance ``V`` is taken
 
 At the ends of the exposure the window is moved inward, never shortened. Shapes: ``ramp``
 (time, group, pixel) uint16, float32 or float64; ``dq_group`` likewise, uint8; ``noise``
-(2, pixel) float64 as in `tsoxr.kernels.ramps`. Groups that are NaN count as flagged.
+(2, pixel) as in `tsoxr.kernels.ramps.fit`. Groups that are NaN count as flagged.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ def find(
         Groups, DN.
     dq_group : (time, group, y, x) uint8
         Flags of the groups.
-    noise : (2, y, x) float64
+    noise : (2, y, x) float
         Photon variance per second, DN2 s-1, and read variance of a group, DN2. Where it
         is NaN, every difference is taken for good.
     readout : Readout
@@ -311,6 +311,7 @@ def find(
     cube = ramp.reshape(n_times, n_groups, -1)
     flags = dq_group.reshape(n_times, n_groups, -1)
     out = _find(cube, flags, noise.reshape(2, -1), readout, rule, nx, first, last)
+    out = out if rows is None else out.copy()  # does not keep the neighbours in memory
     return out.reshape(last - first, n_groups, ny, nx)
 
 

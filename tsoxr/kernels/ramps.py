@@ -8,8 +8,8 @@ covariance is tridiagonal::
 
 with ``p = a / gain`` (DN2 s-1; photons), ``r = read_noise**2 / N`` (DN2), and
 ``s = frame_time (N**2 - 1) / (6 N)`` (s), which accounts for photons that arrive between the
-frames of one group. These are eqs. 10 and 11 of the paper for evenly spaced frames, before
-division by ``dt``. The estimate is ``dt' C^-1 D / dt' C^-1 dt``: a weighted sum of the groups.
+frames of one group: the covariance of the paper for evenly spaced frames, before its division
+by ``dt``. The estimate is ``dt' C^-1 D / dt' C^-1 dt``: a weighted sum of the groups.
 
 Leaving out a difference makes its variance infinite and its covariances zero, so the chain
 of differences splits into independent pieces. The difference ``j -> j+1`` is left out where
@@ -276,7 +276,7 @@ def fit(
         Flags for which ``weights`` were made.
     variance : (2, ...) float
         Photon and read variance of the usual ramps, DN2 s-2.
-    noise : (2, ...) float64
+    noise : (2, ...) float
         Photon variance per second, DN2 s-1, and read variance of a group, DN2.
     readout : Readout
         Timing of the groups.

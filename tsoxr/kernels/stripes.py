@@ -170,7 +170,7 @@ def line_levels(
     ramp: np.ndarray,
     scene: np.ndarray,
     wing: np.ndarray,
-    clock: np.ndarray,
+    group_time: np.ndarray,
     usable: np.ndarray,
     bright: np.ndarray,
     limit: np.ndarray,
@@ -198,8 +198,9 @@ def line_levels(
         A and B; the rest is not looked at.
     wing : (slow, fast) float32
         W.
-    clock : (2, group) float
-        u, from 0 in the first group to 1 in the last, and e, the same from the reset on.
+    group_time : (group,) float
+        Time t since reset. u runs from 0 in the first group to 1 in the last,
+        :math:`e_g = t_g / (t_{last} - t_0)`.
     usable : (slow, fast) bool
         Pixels that measure the level. A value that is not finite is passed over.
     bright : (slow, fast) bool
@@ -221,6 +222,9 @@ def line_levels(
     side_by_side = abs(ramp.strides[2]) < abs(ramp.strides[3])
     tile = TILE if side_by_side else 1
     where = np.stack(np.nonzero(bright))
+    rising = len(group_time) > 1
+    span = group_time[-1] - group_time[0] if rising else 1.0
+    clock = np.stack([group_time - group_time[0], group_time]) / span * rising
     return _line_levels(
         ramp, scene[0], scene[1], wing, clock, usable, where, edges, limit, tile, by_median
     )

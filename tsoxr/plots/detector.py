@@ -57,7 +57,9 @@ def frame(ds: xr.Dataset, *, integration: int = 0, group: int = -1, ax: Axes | N
     else:
         array = ds["rate"].isel(time=integration)
     ax = _draw(ds, array.compute(), style.label_of(array), ax)
-    ax.set_title(f"integration {int(ds['integration'][integration])}" if "integration" in ds.coords else "")
+    ax.set_title(
+        f"integration {int(ds['integration'][integration])}" if "integration" in ds.coords else ""
+    )
     return ax
 
 
@@ -104,9 +106,9 @@ def ramp(
     ax.plot(when, pixel["ramp"], "o-", color=style.COLORS["data"], label=f"pixel y={y}, x={x}")
     bad = dq.has_flag(pixel["dq_group"], "DO_NOT_USE", "SATURATED", "JUMP_DET").values
     if bad.any():
-        ax.plot(when[bad], pixel["ramp"][bad], "x", ms=10, color=style.COLORS["bad"], label="flagged")
+        ax.plot(
+            when[bad], pixel["ramp"][bad], "x", ms=10, color=style.COLORS["bad"], label="flagged"
+        )
     ax.set(xlabel=style.label_of(when, "time since reset"), ylabel=style.label_of(ds["ramp"]))
     ax.legend()
     return ax
-
-

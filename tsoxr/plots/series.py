@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["covariates", "flux_map", "light_curve", "spectrum"]
 
-COVARIATES = ("trace_shift", "trace_shift_dispersion", "trace_fwhm", "background_level", "jitter_x", "jitter_y")
+COVARIATES = (
+    "trace_shift",
+    "trace_shift_dispersion",
+    "trace_fwhm",
+    "background_level",
+    "jitter_x",
+    "jitter_y",
+)
 
 
 def _relative(ds: xr.Dataset) -> xr.DataArray:
@@ -73,7 +80,11 @@ def light_curve(ds: xr.Dataset, *, n_shown: int = 6, ax: Axes | None = None) -> 
     chosen = _channels(ds, n_shown)
     ax = style.axes(ax, size=(7.5, 3.4 if len(chosen) == 1 else 1.6 + 0.8 * len(chosen)))
     flux = _relative(ds).transpose("time", "wavelength").values[:, chosen]
-    error = (ds["flux_error"] / ds["flux"].median("time")).transpose("time", "wavelength").values[:, chosen]
+    error = (
+        (ds["flux_error"] / ds["flux"].median("time"))
+        .transpose("time", "wavelength")
+        .values[:, chosen]
+    )
     low, high = np.nanpercentile(flux, [1, 99], axis=0)
     step = 1.3 * float(np.nanmax(high - low)) if len(chosen) > 1 else 0.0
     when = style.hours(ds)
@@ -113,7 +124,9 @@ def spectrum(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax = style.axes(ax)
     wave = np.asarray(ds["wavelength"])
     if "depth" in ds:
-        ax.errorbar(wave, ds["depth"], ds["depth_error"], fmt="o", ms=3, lw=0.8, color=style.COLORS["data"])
+        ax.errorbar(
+            wave, ds["depth"], ds["depth_error"], fmt="o", ms=3, lw=0.8, color=style.COLORS["data"]
+        )
         ax.set_ylabel(style.label_of(ds["depth"]))
     else:
         median = ds["flux"].median("time")
@@ -146,7 +159,12 @@ def covariates(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         scale = 1.4826 * np.nanmedian(abs(values - np.nanmedian(values)))
         scaled = (values - np.nanmedian(values)) / scale if scale > 0 else values * 0
         ax.plot(style.hours(ds), scaled + 8 * i, lw=0.8, color=style.COLORS["data"])
-        ax.text(0.01, 8 * i + 3, f"{name} (1 sigma = {scale:.3g} {ds[name].attrs.get('units', '')})", fontsize=8)
+        ax.text(
+            0.01,
+            8 * i + 3,
+            f"{name} (1 sigma = {scale:.3g} {ds[name].attrs.get('units', '')})",
+            fontsize=8,
+        )
     if not names:
         ax.text(0.5, 0.5, "no covariate on time yet", transform=ax.transAxes, ha="center")
     ax.set(xlabel="time since start [h]", ylabel="covariate / sigma + offset")

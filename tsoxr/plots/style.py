@@ -46,7 +46,9 @@ def robust_limits(values: Any, low: float = 1.0, high: float = 99.0) -> tuple[fl
     if finite.size == 0:
         return 0.0, 1.0
     lower, upper = np.percentile(finite, [low, high])
-    return (float(lower), float(upper)) if upper > lower else (float(lower) - 0.5, float(lower) + 0.5)
+    return (
+        (float(lower), float(upper)) if upper > lower else (float(lower) - 0.5, float(lower) + 0.5)
+    )
 
 
 def hours(ds: xr.Dataset | xr.DataArray) -> np.ndarray:

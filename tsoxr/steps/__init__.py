@@ -22,4 +22,4 @@ def _import_all() -> dict[str, Any]:
 
 _found = _import_all()
 globals().update(_found)
-__all__ += sorted(_found)
+__all__.extend(sorted(_found))

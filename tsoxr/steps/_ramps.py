@@ -21,7 +21,15 @@ from tsoxr.kernels.ramps import Readout, readout
 from tsoxr.lazy import static_from_sample
 from tsoxr.registry import derived, note
 
-__all__ = ["GROUP_DIMS", "NOISE_DIMS", "Detector", "Sample", "detector", "sample", "timing"]
+__all__ = [
+    "GROUP_DIMS",
+    "NOISE_DIMS",
+    "Detector",
+    "Sample",
+    "detector",
+    "sample",
+    "timing",
+]
 
 GROUP_DIMS = ("group", "y", "x")
 NOISE_DIMS = ("term", "y", "x")

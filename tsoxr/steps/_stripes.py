@@ -148,9 +148,9 @@ def measure_levels(
     wing = _on_image(ds, wings, _light(ds, scene), usable, dtype="f4")
     bright = _bright(ds, scene) if scale else xr.zeros_like(usable)
     levels, spread = xr.apply_ufunc(
-        line_levels, ds["ramp"], scene, wing, _clock(ds), usable, bright, limit,
+        line_levels, ds["ramp"], scene, wing, _group_time(ds), usable, bright, limit,
         kwargs={"edges": edges, "by_median": by_median},
-        input_core_dims=[["group", slow, fast], image, line, ["part", "group"], line, line, ["part", slow]],
+        input_core_dims=[["group", slow, fast], image, line, ["group"], line, line, ["part", slow]],
         output_core_dims=[["group", slow, "output"]] * 2,
         dask="parallelized", output_dtypes=["f4", "f4"],
         dask_gufunc_kwargs={"output_sizes": {"output": edges.size - 1}},
@@ -164,16 +164,8 @@ def _bright(ds: xr.Dataset, scene: xr.DataArray) -> xr.DataArray:
     return _on_image(ds, bright_pixels, _light(ds, scene), good, dtype="?")
 
 
-def _clock(ds: xr.Dataset) -> xr.DataArray:
-    """Return the time of each group (part, group) in units of that from the first to the last.
-
-    Counted from the first group, and from the reset.
-    """
-    time = _bare(ds["group_time"] if "group_time" in ds.coords else ds["group"]).astype("f8")
-    if time.sizes["group"] < 2:
-        return xr.concat([xr.zeros_like(time)] * 2, "part")
-    first, last = time.isel(group=0, drop=True), time.isel(group=-1, drop=True)
-    return xr.concat([(time - first) / (last - first), time / (last - first)], "part")
+def _group_time(ds: xr.Dataset) -> xr.DataArray:
+    return _bare(ds["group_time"] if "group_time" in ds.coords else ds["group"]).astype("f8")
 
 
 def static_levels(ds: xr.Dataset, levels: xr.DataArray, spread: xr.DataArray) -> xr.DataArray:

@@ -98,13 +98,16 @@ def assign_wavelength(ds: xr.Dataset, source: Source = None, *, order: int = 1) 
     values, origin = _builtin(ds, order) if source is None else _given(ds, source, order)
     values = _checked(values, origin)
     wavelength = schema.label(
-        xr.DataArray(values, dims=("y", "x")), "rates", "wavelength", order=order
+        xr.DataArray(values, dims=("y", "x")), "rates", "wavelength", spectral_order=order
     )
     return ds.assign_coords(wavelength=wavelength.variable).assign_attrs(wavelength_source=origin)
 
 
 def _has_own(ds: xr.Dataset, order: int) -> bool:
-    return "wavelength" in ds.coords and int(ds["wavelength"].attrs.get("spectral_order", order)) == order
+    return (
+        "wavelength" in ds.coords
+        and int(ds["wavelength"].attrs.get("spectral_order", order)) == order
+    )
 
 
 def _given(ds: xr.Dataset, source: Any, order: int) -> tuple[np.ndarray, str]:

@@ -204,7 +204,9 @@ def _pixels(array: xr.DataArray, long_name: str) -> xr.DataArray:
 def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the median frame with the centroids, the curve and the range that it rests on."""
     if "find_trace_centroid" not in ds:
-        raise TsoError("plot.find_trace: no trace was sought; run .tso.find_trace() first")
+        raise TsoError(
+            "plot.find_trace: no trace was sought; see the note of the step in ds.tso.history"
+        )
     along = ds.attrs["dispersion_dim"]
     wide = along == "x"
     ax = style.axes(ax, size=(8.0, 3.0) if wide else (3.6, 7.0))

@@ -13,6 +13,7 @@ that average frames, and a fit that is one weighted sum.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ from tsoxr.kernels import ramps as kernels
 from tsoxr.kernels.ramp_noise import point_to_point, usual_pattern
 from tsoxr.plots import style
 from tsoxr.registry import carry_diagnostics, derived, diagnostic, step
-from tsoxr.steps import _ramps
+from tsoxr.steps import _chunks, _ramps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,9 +96,8 @@ def fit_ramps(
 
     Notes
     -----
-    Covariance and estimator are those of [1]_, eqs. 10 to 20, with the rate in the
-    covariance taken from the time series instead of the ramp. Negative median rates count
-    as zero there.
+    Covariance and estimator are those of [1]_, with the rate in the covariance taken from
+    the time series instead of the ramp. Negative median rates count as zero there.
 
     References
     ----------
@@ -117,13 +117,12 @@ def fit_ramps(
     seen = _ramps.sample(ds, known, times, extra=_usual_flags, n_extra=ds.sizes["group"])
     pattern = seen.extra.rename(layer="group").astype("u1")
     weights, variance = _weights(method, pattern, seen.noise, times)
-    rate, error, flags = xr.apply_ufunc(
-        kernels.fit,
-        ds["ramp"], ds["dq_group"], weights, pattern, variance, seen.noise,
-        kwargs={"readout": times},
-        input_core_dims=[_ramps.GROUP_DIMS] * 4 + [_ramps.NOISE_DIMS] * 2,
-        output_core_dims=[("y", "x")] * 3,
-        dask="parallelized", output_dtypes=["f4", "f4", "u4"],
+    dims = ("time", *_ramps.GROUP_DIMS)
+    rate, error, flags = _chunks.per_chunk(
+        functools.partial(kernels.fit, readout=times),
+        *[ds["ramp"].transpose(*dims), ds["dq_group"].transpose(*dims)],
+        *[weights, pattern, variance, seen.noise],
+        dims=("time", "y", "x"), dtypes=("f4", "f4", "u4"),
     )  # fmt: skip
     new = {
         "rate": schema.label(rate, "rates", "rate"),
@@ -250,23 +249,10 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         ax.set_title("no lit pixel has a measured scatter")
         return ax
     ax.hexbin(
-        rate,
-        measured,
-        xscale="log",
-        yscale="log",
-        gridsize=60,
-        bins="log",
-        cmap="Greys",
-        mincnt=1,
-        lw=0,
-    )
-    ax.plot(
-        *_binned_median(rate, measured),
-        "o",
-        ms=4,
-        color=style.COLORS["after"],
-        label="measured, median",
-    )
+        rate, measured, xscale="log", yscale="log", gridsize=60, bins="log", cmap="Greys", lw=0, mincnt=1
+    )  # fmt: skip
+    middle = _binned_median(rate, measured)
+    ax.plot(*middle, "o", ms=4, color=style.COLORS["after"], label="measured, median")
     ax.plot(*_binned_median(rate, predicted), color=style.COLORS["model"], label="predicted")
     ax.set_title(f"measured / predicted: {np.median(measured / predicted):.3f}")
     ax.legend()

@@ -10,6 +10,7 @@ Run it after the stripes were removed: their noise is what limits the search in 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from tsoxr.kernels.ramp_noise import noise_ratio
 from tsoxr.kernels.ramps import Readout
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, step
-from tsoxr.steps import _ramps
+from tsoxr.steps import _chunks, _ramps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,15 +133,18 @@ def flag_jumps(
         int(window), float(sigma), min(GROW_SIGMA, float(sigma)), int(grow), int(after)
     )
     flags = _search(ds, noise, times, rule)
-    count = xr.apply_ufunc(
-        kernels.count_new, ds["dq_group"], flags,
-        input_core_dims=[_ramps.GROUP_DIMS] * 2, output_core_dims=[("y", "x")],
-        dask="parallelized", output_dtypes=["u2"],
-    ).drop_attrs()  # fmt: skip
+    dims = ("time", *_ramps.GROUP_DIMS)
+    (count,) = _chunks.per_chunk(
+        _counted,
+        ds["dq_group"].transpose(*dims),
+        flags.transpose(*dims),
+        dims=("time", "y", "x"),
+        dtypes=("u2",),
+    )
     new = {
         "dq_group": schema.label(flags, "ramps", "dq_group"),
-        "flag_jumps_count": _counted(count, ("y", "x"), "flagged samples of the integration"),
-        "flag_jumps_map": _counted(count, ("time",), "flagged samples of the pixel"),
+        "flag_jumps_count": _total(count, ("y", "x"), "flagged samples of the integration"),
+        "flag_jumps_map": _total(count, ("time",), "flagged samples of the pixel"),
         "flag_jumps_noise_ratio": ratio.assign_attrs(
             long_name="measured scatter / predicted noise of group differences", units="1"
         ),
@@ -177,9 +181,12 @@ class _Ratio:
         return noise_ratio(ramp, dq_group, noise, self._times)
 
 
-def _counted(count: xr.DataArray, dims: tuple[str, ...], long_name: str) -> xr.DataArray:
-    total = count.sum(dims, dtype="i4").reset_coords(drop=True)
-    return total.assign_attrs(long_name=long_name, units="1")
+def _counted(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray]:
+    return (kernels.count_new(before, after),)
+
+
+def _total(count: xr.DataArray, dims: tuple[str, ...], long_name: str) -> xr.DataArray:
+    return count.sum(dims, dtype="i4").assign_attrs(long_name=long_name, units="1")
 
 
 def _search(
@@ -211,14 +218,14 @@ def _search_chunks(ramp: Any, flags: Any, noise: xr.DataArray, arguments: dict[s
     parts = []
     for first, last in _runs(ramp.chunks[0], window):
         start, stop = kernels.window_bounds(first, last, window, n_times)
+        search = functools.partial(kernels.find, rows=(first - start, last - start), **arguments)
         parts.append(
             da.blockwise(
-                kernels.find, "tgyx",
+                _chunks.Unwrapped(search), "tgyx",
                 ramp[start:stop].rechunk(-1), "tgyx",
                 flags[start:stop].rechunk(-1), "tgyx",
                 static, "nyx",
-                rows=(first - start, last - start), **arguments,
-                adjust_chunks={"t": last - first}, concatenate=True,
+                adjust_chunks={"t": last - first}, concatenate=None,
                 dtype=np.uint8, meta=np.empty((0, 0, 0, 0), np.uint8),
             )
         )  # fmt: skip

@@ -202,7 +202,7 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the flagged fraction against time, and without ``ax`` a map beside it."""
     if "flag_outliers_count" not in ds:
         raise TsoError(
-            "plot.flag_outliers: no outliers were sought; run .tso.flag_outliers() first"
+            "plot.flag_outliers: no outliers were sought; see the note of the step in ds.tso.history"
         )
     if ax is None:
         import matplotlib.pyplot as plt

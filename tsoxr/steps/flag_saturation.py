@@ -152,8 +152,9 @@ def _persistent_start(ds: xr.Dataset, threshold: xr.DataArray) -> xr.DataArray:
 
 
 def _low_order(start: np.ndarray) -> np.ndarray:
-    """Return the smallest start that at least the persistent part of the sample has reached."""
-    rank = int(np.ceil(PERSISTENT * start.shape[0])) - 1
+    """Return the start that the persistent part of the sample has reached: two at least, as one may be a hit."""
+    n_time = start.shape[0]
+    rank = min(max(int(np.ceil(PERSISTENT * n_time)), 2), n_time) - 1
     return np.partition(start, rank, axis=0)[rank]
 
 

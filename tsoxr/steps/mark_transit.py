@@ -59,13 +59,15 @@ def mark_transit(
     True
     """
     if not duration > 0 or (period is not None and not period > 0):
-        raise ValueError(f"mark_transit: duration={duration}, period={period}; both are days above zero")
+        raise ValueError(
+            f"mark_transit: duration={duration}, period={period}; both are days above zero"
+        )
     time = np.asarray(ds["time"].values, dtype=float)
     epoch = 0.0 if period is None else np.round((time.mean() - t0) / period)
     middle = t0 + (0.0 if period is None else epoch * period)
     inside = np.abs(time - middle) <= duration / 2
     if not inside.any():
-        hint = "; t0 looks like a full Julian date, subtract 2400000.5" if t0 > 2.4e6 else ""  # noqa: PLR2004
+        hint = "; t0 looks like a full Julian date, subtract 2400000.5" if t0 > 2.4e6 else ""
         raise TsoError(
             f"mark_transit: no integration within {duration / 2:.5f} d of {middle:.5f}; "
             f"the data span {time[0]:.5f} to {time[-1]:.5f}{hint}"

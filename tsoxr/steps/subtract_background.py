@@ -228,7 +228,7 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the level over time and wavelength, and without ``ax`` the region beside it."""
     if "subtract_background_level" not in ds:
         raise TsoError(
-            "plot.subtract_background: no background was subtracted; run .tso.subtract_background() first"
+            "plot.subtract_background: nothing was subtracted; see the note of the step in ds.tso.history"
         )
     along = ds.attrs["dispersion_dim"]
     if ax is None:
@@ -246,15 +246,12 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
 
 def _draw_region(ds: xr.Dataset, ax: Axes) -> None:
-    """Draw the median frame without background where no background was measured."""
+    """Draw the median frame where the background was measured."""
     x, y = (np.asarray(ds[d]) for d in ("x", "y"))
     extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
     image = np.asarray(_rates.median_frame(ds).transpose("y", "x"))
     inside = np.asarray(ds["subtract_background_region"].transpose("y", "x")) == 1
     label = style.label_of(ds["rate"], "median after subtraction")
-    style.image(ax, image, extent=extent, label=label, limits=style.robust_limits(image[inside]))
-    shade = np.where(inside, np.nan, 1.0)
-    ax.imshow(
-        shade, origin="lower", aspect="auto", extent=extent, cmap="gray", vmin=0, vmax=2, alpha=0.6
-    )
+    ax.set_facecolor("0.8")
+    style.image(ax, np.where(inside, image, np.nan), extent=extent, label=label, signed=True)
     ax.set(xlabel="x [pix]", ylabel="y [pix]", title="grey: not used for the background")

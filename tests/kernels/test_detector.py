@@ -1,0 +1,122 @@
+"""Saturation, linearity and reference pixels against brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tsoxr.kernels import detector
+
+SATURATED, FLOOR = np.uint8(2), np.uint8(65)
+
+
+def flags_by_brute_force(ramp, dq, limit, start, grow):
+    """Flag group by group, pixel by pixel, neighbour by neighbour."""
+    out = dq.copy()
+    n_time, n_group, n_y, n_x = ramp.shape
+    for t, y, x in np.ndindex(n_time, n_y, n_x):
+        for g in range(n_group):
+            box = ramp[t, : g + 1, max(y - grow, 0) : y + grow + 1, max(x - grow, 0) : x + grow + 1]
+            around = limit[max(y - grow, 0) : y + grow + 1, max(x - grow, 0) : x + grow + 1]
+            if (box >= around).any() or g >= start[y, x]:
+                out[t, g, y, x] |= SATURATED
+            if ramp[t, g, y, x] == 0:
+                out[t, g, y, x] |= FLOOR
+    return out
+
+
+@given(
+    hnp.arrays("u2", (2, 3, 5, 6), elements=st.sampled_from([0, 10, 100, 200])),
+    hnp.arrays("u1", (2, 3, 5, 6), elements=st.sampled_from([0, 1, 4])),
+    hnp.arrays("i2", (5, 6), elements=st.integers(0, 3)),
+    st.integers(0, 2),
+)
+def test_saturation_by_brute_force(ramp, dq, start, grow):
+    limit = np.full((5, 6), 150.0, "f4")
+    before = ramp.copy(), dq.copy()
+    out = detector.flag_saturated(ramp, dq, limit, start, grow, SATURATED, FLOOR)
+    np.testing.assert_array_equal(out, flags_by_brute_force(ramp, dq, limit, start, grow))
+    np.testing.assert_array_equal(out & dq, dq)  # nothing is cleared
+    np.testing.assert_array_equal(ramp, before[0])
+    np.testing.assert_array_equal(dq, before[1])
+
+
+def test_saturation_start():
+    ramp = np.array([[10.0, 20.0, 30.0], [np.nan, 50.0, 5.0], [1.0, 2.0, 3.0]], "f4")[:, :, None, None]
+    start = detector.saturation_start(ramp, np.array([[20.0]], "f4"))
+    np.testing.assert_array_equal(start[:, 0, 0], [1, 1, 3])
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_linearity_is_the_polynomial(dtype):
+    rng = np.random.default_rng(1)
+    ramp = rng.integers(0, 60000, (2, 4, 3, 5)).astype(dtype)
+    coefficients = np.zeros((4, 3, 5), "f4")
+    coefficients[0], coefficients[1] = 2.0, 1.0
+    coefficients[2] = rng.normal(1e-6, 1e-7, (3, 5))
+    coefficients[3] = rng.normal(1e-11, 1e-12, (3, 5))
+    dq = np.zeros(ramp.shape, "u1")
+    correctable = np.ones((3, 5), bool)
+    correctable[1, 1] = False
+    out = detector.apply_linearity(ramp, dq, coefficients, correctable, SATURATED)
+    expected = np.polynomial.polynomial.polyval(
+        ramp.astype("f8"), coefficients.astype("f8")[:, None, None], tensor=False
+    )
+    expected[..., 1, 1] = ramp[..., 1, 1]
+    # float32 results: relative spacing 6e-8
+    np.testing.assert_allclose(out, expected, rtol=1e-7)
+
+
+def test_linearity_stops_at_the_first_saturated_group():
+    ramp = np.full((2, 4, 1, 1), 100.0, "f4")
+    dq = np.zeros(ramp.shape, "u1")
+    dq[0, 2] = SATURATED
+    dq[0, 1] = 4  # a jump is no reason to stop
+    coefficients = np.array([0.0, 2.0], "f4")[:, None, None]
+    out = detector.apply_linearity(ramp, dq, coefficients, np.ones((1, 1), bool), SATURATED)
+    np.testing.assert_array_equal(out[0, :, 0, 0], [200, 200, 100, 100])
+    np.testing.assert_array_equal(out[1], 200)
+
+
+def test_labels():
+    np.testing.assert_array_equal(detector.level_labels(4, 1), [0, 1, 0, 1])
+    np.testing.assert_array_equal(detector.level_labels(8, 4, by_parity=False), [0, 0, 1, 1, 2, 2, 3, 3])
+    np.testing.assert_array_equal(detector.level_labels(6, 4, interleaved=True), [0, 1, 2, 3, 0, 1])
+
+
+def test_reference_levels_by_hand():
+    labels = np.full((3, 4), -1)
+    labels[:, 0], labels[0, 3] = 0, 2
+    ramp = np.zeros((1, 2, 3, 4), "f4")
+    ramp[0, 0, :, 0], ramp[0, 1, :, 0] = [5, 7, 9], [6, 8, 10]
+    ramp[0, :, 0, 3] = [np.nan, 4.0]
+    levels = detector.reference_levels(ramp, labels, 3)
+    np.testing.assert_array_equal(levels[0], [[7, 0, 0], [8, 0, 0]])
+    np.testing.assert_array_equal(
+        detector.reference_levels(ramp, labels, 3, pedestal=False)[0], [[0, 0, 0], [1, 0, 0]]
+    )
+
+
+def test_reference_levels_ignore_outliers_and_reset_noise():
+    rng = np.random.default_rng(2)
+    offset = rng.normal(0, 10, (20, 5, 1))
+    reset = rng.normal(0, 100, (20, 1, 200))
+    pixels = (offset + reset + rng.normal(0, 4, (20, 5, 200))).astype("f4")
+    pixels[:, 2:, 7] += 3000.0
+    levels = detector.reference_levels(pixels[:, :, :, None], np.zeros((200, 1), int), 1)[..., 0]
+    error = np.diff(levels, axis=1) - np.diff(offset[..., 0], axis=1)
+    # the mean of 200 differences of reads with 4 DN: 4 sqrt(2) / sqrt(200) = 0.4; 80 of them
+    assert np.abs(error).max() < 5 * 0.4
+
+
+def test_reference_subtraction_by_brute_force():
+    rng = np.random.default_rng(3)
+    ramp = rng.normal(0, 10, (2, 3, 4, 6)).astype("f4").swapaxes(2, 3)
+    levels = rng.normal(0, 10, (2, 3, 2)).astype("f4")
+    label = np.array([0, 1, -1, 0])
+    out = detector.subtract_reference(ramp, levels, label)
+    for f, k in enumerate(label):
+        level = levels[:, :, None, k] if k >= 0 else 0.0
+        np.testing.assert_array_equal(out[..., f], ramp[..., f] - level)
+    assert out.strides == ramp.strides

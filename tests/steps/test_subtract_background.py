@@ -1,0 +1,264 @@
+"""The background beside the spectrum: the level put in comes out, with its error."""
+
+import numpy as np
+import pytest
+import tsoxr
+import xarray as xr
+from tsoxr import dq
+
+QUIET = ("photon", "read", "background")
+MODES = {"nirspec-prism": "x", "miri-lrs": "y"}
+
+
+def quiet(mode, n_integrations=60, seed=4):
+    return tsoxr.simulate(mode, kind="rates", n_integrations=n_integrations, noise=QUIET, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def rates():
+    return quiet("nirspec-prism")
+
+
+def added(ds, seed=1, size=20.0):
+    """Return a level for each line of each integration, (time, dispersion)."""
+    along = ds.attrs["dispersion_dim"]
+    shape = (ds.sizes["time"], ds.sizes[along])
+    level = size * np.random.default_rng(seed).normal(size=shape)
+    return xr.DataArray(level.astype("f4"), dims=("time", along))
+
+
+def with_level(ds, level):
+    return ds.assign(
+        rate=(ds["rate"] + level).transpose(*ds["rate"].dims).assign_attrs(ds["rate"].attrs)
+    )
+
+
+def same_region(one, two):
+    """Return the lines on which two results rest on the same pixels; they are most."""
+    space = one.attrs["spatial_dim"]
+    equal = one["subtract_background_region"] == two["subtract_background_region"]
+    same = equal.all(space).values
+    assert same.mean() > 0.8
+    return same
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_level_comes_out_with_its_predicted_error(mode):
+    ds = quiet(mode)
+    level = added(ds)
+    before, after = (d.tso.subtract_background() for d in (ds, with_level(ds, level)))
+    got = after["subtract_background_level"] - before["subtract_background_level"]
+    same = same_region(before, after)
+    # the same noise in both: with the same pixels, what was added comes out to rounding,
+    # but for single samples at the limit of the clipping
+    off = np.abs(got - level.transpose(*got.dims)).values
+    assert (off[:, same] < 2e-3).mean() > 0.999
+    assert (off / np.sqrt(before["level_variance"]).values).max() < 4
+    measured = before["subtract_background_level"].var("time")
+    ratio = float((measured / before["level_variance"]).mean())
+    # variances of 60 samples on hundreds of lines: mean of the ratio to 1 %; errors of
+    # pixels with few counts come from noisy counts themselves, 5 %
+    assert ratio == pytest.approx(1.0, abs=0.08)
+    assert before["level_variance"].dims == (MODES[mode],)
+    assert before["level_variance"].attrs["units"] == "DN2 s-2"
+
+
+def test_rates_have_no_level_left(rates):
+    out = with_level(rates, added(rates)).tso.subtract_background()
+    beside = out["rate"].where(out["subtract_background_region"] == 1)
+    left = beside.mean("y")
+    n = out["subtract_background_region"].sum("y")
+    assert int(n.min()) >= 10
+    assert float(n.mean()) > 15
+    # the mean over the very pixels of the level is zero but for flagged ones among them
+    assert float(np.abs(left).median()) < 1e-3
+    assert out["rate"].dtype == np.float32
+    assert out["rate"].attrs["units"] == "DN s-1"
+
+
+def test_spectrum_keeps_its_light(rates):
+    out = rates.tso.subtract_background()
+    moved = with_level(rates, added(rates)).tso.subtract_background()
+    same = same_region(out, moved)
+    np.testing.assert_allclose(moved["rate"][..., same], out["rate"][..., same], atol=1e-2)
+    error = float(np.sqrt(out["level_variance"]).max())
+    assert float((rates["rate"] - out["rate"]).std()) < 2 * error
+
+
+def test_hits_flagged_or_not_do_not_bias_the_level(rates):
+    clean = rates.tso.subtract_background()
+    rate = rates["rate"].copy(deep=True)
+    rate[10, 2, ::4] += 1e5
+    rate[20, 3, ::4] += 1e5
+    flags = rates["dq"].copy(deep=True)
+    flags[20, 3, ::4] |= dq.bits("OUTLIER")
+    hit = rates.assign(rate=rate, dq=flags).tso.subtract_background()
+    error = np.sqrt(hit["level_variance"])
+    change = hit["subtract_background_level"] - clean["subtract_background_level"]
+    # one pixel of ten and more is missing: the mean moves by a third of its error
+    assert float(np.abs(change / error).max()) < 2.5
+    same = same_region(clean, hit)
+    assert float(np.abs(change[:9, same]).max()) < 1e-3
+
+
+def test_straight_line_takes_a_gradient_away(rates):
+    slope = 0.7 * (rates["y"] - 15.0)
+    tilted = with_level(rates, slope.astype("f4"))
+    flat, line = (tilted.tso.subtract_background(order=n) for n in (0, 1))
+    plain = rates.tso.subtract_background(order=1)
+    same = same_region(plain, line)
+    np.testing.assert_allclose(line["rate"][..., same], plain["rate"][..., same], atol=2e-2)
+    assert float(np.abs(flat["rate"] - plain["rate"]).max()) > 5
+    assert float((line["level_variance"] / flat["level_variance"]).median()) > 1
+
+
+def test_the_trace_is_used_where_it_is_known(rates):
+    moved = rates.tso.find_trace()
+    elsewhere = moved.assign_coords(trace_center=moved["trace_center"] + 6.0)
+    region = elsewhere.tso.subtract_background(half_width=5)["subtract_background_region"]
+    distance = np.abs(elsewhere["y"] - elsewhere["trace_center"]).transpose("y", "x")
+    assert not region.values[distance.values <= 5].any()
+    own = rates.tso.subtract_background(half_width=8)["subtract_background_region"]
+    near = moved.tso.subtract_background(half_width=8)["subtract_background_region"]
+    assert float((own == near).mean()) > 0.93  # path to a pixel, trace to a hundredth
+
+
+def test_a_part_of_the_frame_keeps_detector_coordinates(rates):
+    part = rates.tso.find_trace().isel(y=slice(4, 30))
+    region = part.tso.subtract_background(half_width=7)["subtract_background_region"]
+    distance = np.abs(part["y"] - part["trace_center"]).transpose("y", "x")
+    assert not region.values[distance.values <= 7].any()
+    assert region.values[distance.values > 7].mean() > 0.9
+
+
+def test_earlier_variance_of_the_same_lines_is_replaced(rates):
+    ds = rates.assign(level_variance=("x", np.full(512, 99.0, "f4"), {"units": "DN2 s-2"}))
+    out = ds.tso.subtract_background()
+    assert float(out["level_variance"].max()) < 90
+    np.testing.assert_array_equal(out["rate_error"], rates["rate_error"])
+
+
+def test_earlier_variance_along_space_goes_into_the_errors(rates):
+    ds = rates.assign(level_variance=("y", np.full(32, 9.0, "f4"), {"units": "DN2 s-2"}))
+    out = ds.tso.subtract_background()
+    np.testing.assert_allclose(out["rate_error"], np.sqrt(rates["rate_error"] ** 2 + 9), rtol=1e-5)
+    assert out["level_variance"].dims == ("x",)
+    assert "added to rate_error" in out.tso.history[-1]["notes"][0]
+
+
+def test_background_level_is_a_covariate(rates):
+    sky = xr.DataArray(np.linspace(0, 30, rates.sizes["time"]).astype("f4"), dims="time")
+    out = with_level(rates, sky).tso.subtract_background()
+    level = out.coords["background_level"]
+    assert level.dims == ("time",)
+    assert level.dtype == np.float32
+    plain = rates.tso.subtract_background()["background_level"]
+    # single lines may rest on another pixel: 0.5 DN/s on 2 % of 512 lines
+    np.testing.assert_allclose(level - plain, sky, atol=0.1)
+
+
+def test_half_width_comes_from_the_frame(rates):
+    record = rates.tso.subtract_background().tso.history[-1]
+    assert record["params"]["half_width"] == 8
+    assert record["derived"] == ["half_width"]
+    narrow = rates.isel(y=slice(8, 24)).tso.subtract_background()
+    assert narrow.tso.history[-1]["params"]["half_width"] == 4
+
+
+def test_lines_without_pixels_take_their_neighbours_level(rates):
+    flags = rates["dq"].copy(deep=True)
+    flags[:, :, 100:103] |= dq.bits("DO_NOT_USE")
+    sky = xr.DataArray(np.linspace(0, 50, 512).astype("f4"), dims="x")
+    out = with_level(rates.assign(dq=flags), sky).tso.subtract_background()
+    level = out["subtract_background_level"].mean("time")
+    expected = np.interp([100, 101, 102], [99, 103], level[[99, 103]])
+    np.testing.assert_allclose(level[100:103], expected, rtol=1e-5)
+    assert np.isfinite(out["level_variance"]).all()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_lazy_data_give_the_same(rates, order):
+    ds = rates.tso.find_trace()
+    lazy = ds.chunk(time=11).tso.subtract_background(order=order)
+    assert lazy["rate"].chunks is not None
+    eager = ds.tso.subtract_background(order=order)
+    for name in ("rate", "level_variance", "background_level", "subtract_background_region"):
+        np.testing.assert_array_equal(lazy[name].values, eager[name].values)
+
+
+def test_imaging_is_left_alone(rates):
+    ds = rates.assign_attrs(tso_mode="nircam-imaging")
+    out = ds.tso.subtract_background()
+    assert out.drop_attrs().identical(ds.drop_attrs())
+    assert "imaging" in out.tso.history[-1]["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"half_width": 15}, "half_width=15 leaves 1 of 32 pixels.*at least 3"),
+        ({"half_width": -1}, "half_width=-1"),
+        ({"order": 2}, "order=2; it must be 0"),
+        ({"darkest": 0}, "darkest=0; it is a part"),
+    ],
+)
+def test_wrong_parameters(rates, given, message):
+    with pytest.raises(ValueError, match=message):
+        rates.tso.subtract_background(**given)
+
+
+def test_nothing_usable(rates):
+    ds = rates.assign(dq=dq.set_flag(rates["dq"], rates["x"] >= 0, "DO_NOT_USE"))
+    with pytest.raises(tsoxr.TsoError, match="no line has 3 usable pixels"):
+        ds.tso.subtract_background()
+
+
+def test_plot_of_a_step_that_did_nothing(rates):
+    out = rates.assign_attrs(tso_mode="nircam-imaging").tso.subtract_background()
+    with pytest.raises(tsoxr.TsoError, match="nothing was subtracted; see the note"):
+        out.tso.plot.subtract_background()
+
+
+@pytest.mark.real_data
+def test_sky_of_a_real_soss_frame(real_data_dir):
+    """The zodiacal light seen through GR700XD steps down at column 700 towards the red."""
+    frame = np.load(real_data_dir / "niriss_soss" / "wasp39_soss_substrip256_median_frame.npy")
+    template = np.load(real_data_dir / "niriss_soss" / "soss_background_substrip96.npy")
+    ds = soss(frame)
+    level = ds.tso.subtract_background()["subtract_background_level"][0]
+    pieces = [slice(i, i + 60) for i in (200, 400, 600, 720, 900, 1100, 1300)]
+    got = np.array([float(level[p].median()) for p in pieces])
+    sky = np.array([np.median(template[:, p]) for p in pieces])
+    assert got[2] / got[3] == pytest.approx(sky[2] / sky[3], rel=0.05)
+    scale = (got * sky).sum() / (sky**2).sum()
+    # template of another pointing and strip; the wings of the orders add some percent
+    np.testing.assert_allclose(got, scale * sky, rtol=0.1)
+
+
+def soss(frame):
+    """Return three equal integrations of a real frame as rates."""
+    flags = np.zeros(frame.shape, "u4")
+    flags[252:] = flags[:, :4] = flags[:, 2044:] = dq.bits("REFERENCE_PIXEL")
+    flags[frame < -5] = dq.bits("DO_NOT_USE")
+    stack = lambda a: np.repeat(a[None], 3, axis=0)  # noqa: E731 -- three integrations
+    error = np.sqrt(np.abs(frame) / 80 + 0.01).astype("f4")
+    dims, units = ("time", "y", "x"), {"units": "DN s-1"}
+    return xr.Dataset(
+        {
+            "rate": (dims, stack(frame.astype("f4")), units),
+            "rate_error": (dims, stack(error), units),
+            "dq": (dims, stack(flags), dq.flag_attrs()),
+        },
+        {"time": ("time", 60000.0 + np.arange(3), {"units": "d"})}
+        | {
+            d: (d, np.arange(n, dtype="i4"), {"units": "pix"}) for d, n in (("y", 256), ("x", 2048))
+        },
+        {
+            "tso_kind": "rates",
+            "tso_mode": "niriss-soss",
+            "spatial_dim": "y",
+            "dispersion_dim": "x",
+            "fast_dim": "y",
+            "slow_dim": "x",
+        },
+    )
