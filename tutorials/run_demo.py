@@ -58,9 +58,8 @@ def main() -> int:
     try:
         page = run(output)
     except CellExecutionError as error:
-        page = output / "00_quicklook.html"
-        log.info("the notebook stopped: %s
-what was run so far: %s", error, page)
+        log.info("the notebook stopped: %s", error)
+        log.info("what was run so far: %s", output / "00_quicklook.html")
         return 1
     log.info("done in %.0f s", time.perf_counter() - start)
     log.info("the notebook with its pictures:  %s", page)

@@ -6,8 +6,6 @@ import importlib
 import pkgutil
 from typing import Any
 
-__all__: list[str] = []
-
 
 def _import_all() -> dict[str, Any]:
     """Import each step's module and return the step functions by name.
@@ -22,4 +20,4 @@ def _import_all() -> dict[str, Any]:
 
 _found = _import_all()
 globals().update(_found)
-__all__.extend(sorted(_found))
+__all__ = sorted(_found)  # noqa: PLE0605 -- the files tell
