@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import tsoxr
+import xarray as xr
 from tsoxr import accessor, dq, modes, registry, schema
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -165,3 +166,6 @@ def test_the_chain_of_the_first_page_runs(examples):
     scope = {}
     exec((examples / "chain.py").read_text(), scope)
     assert (scope["curves"].tso.spectrum()["depth"] > 0).mean() > 0.9
+    again = {}
+    exec(scope["curves"].tso.history.as_code(), again)
+    xr.testing.assert_allclose(again["ds"]["flux"], scope["curves"]["flux"])

@@ -127,6 +127,10 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         ),
         "dq": Variable(("time", "wavelength"), ("uint32",), "1", "data quality", required=True),
         "n_pixels": Variable(("wavelength",), ("float32", "float64"), "pix", "pixels in the aperture"),
+        "level_error": Variable(
+            ("wavelength",), ("float32", "float64"), "electron s-1", "part of the error common to all wavelengths",
+            units_allowed=("DN s-1", "Jy", "mJy", "MJy", "MJy sr-1", "electron", "1"),
+        ),
         "read_offset": Variable(("wavelength",), ("float32", "float64"), "s", "read-out delay within a frame"),
         "dispersion_pixel": Variable(("wavelength",), ("float32", "float64", "int32"), "pix", "pixel along dispersion"),
     },
@@ -178,6 +182,7 @@ ATTRIBUTES = {
     "subarray": "SUBARRAY",
     "exp_type": "EXP_TYPE",
     "target": "TARGNAME",
+    "wavelength_source": "where the wavelengths come from",
     "fits_header": "JSON: the cards of the primary and science headers",
 }
 """Dataset attributes and what they mean."""

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import erf
 from tsoxr.kernels.extraction import coverage
-from tsoxr.kernels.profile import smooth_along_dispersion, spatial_profile, window_for
+from tsoxr.kernels.profile import (
+    median_images,
+    smooth_along_dispersion,
+    spatial_profile,
+    window_for,
+)
 
 
 def scene(n_spatial=24, n_dispersion=300, slope=0.004, sigma=0.8, brightness=3e4, flat=0.0, seed=0):
@@ -110,3 +115,21 @@ def test_inputs_are_untouched():
     spatial_profile(image, variance, cover, window=31)
     for now, then in zip((image, variance, cover), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def test_medians_of_the_usable_samples():
+    rng = np.random.default_rng(0)
+    data = rng.normal(5, 1, (9, 4, 37)).astype(np.float32)
+    error = rng.uniform(1, 2, data.shape).astype(np.float32)
+    flags = np.where(rng.random(data.shape) < 0.2, np.uint32(3), np.uint32(2))
+    data[2, 1, 5], error[3, 1, 5], error[4, 1, 5] = np.nan, 0.0, np.inf
+    flags[:, 2, 20] = 1
+    bad = ((flags & 1) != 0) | ~np.isfinite(data) | ~(error > 0) | ~np.isfinite(error)
+    got = median_images(data, error, flags, np.uint32(1))
+    lost = bad.all(axis=0)
+    assert lost[2, 20]
+    for image, values in zip(got[:2], (data, error), strict=True):
+        masked = np.where(bad, np.nan, values)
+        np.testing.assert_array_equal(np.isnan(image), lost)
+        np.testing.assert_allclose(image[~lost], np.nanmedian(masked[:, ~lost], axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(got[2], (~bad).sum(axis=0))

@@ -20,6 +20,8 @@ __all__ = ["MIN_PIXELS", "background_region", "fill_lines", "level_variance", "l
 
 MIN_PIXELS = 3
 """A line with fewer background pixels takes its level from its neighbours."""
+RANK_REACH = 7
+"""Lines on either side by which a pixel is judged dark; its own noise must have no say."""
 REGION_CLIP = 4.0
 """Pixels of the median frame farther off the others of their line show something else."""
 MAD_TO_SIGMA = 1.4826
@@ -62,8 +64,9 @@ def _clipped(values: np.ndarray, darkest: float) -> np.ndarray:
     n_lines = values.shape[1]
     kept = np.full(values.shape, np.nan)
     scatter = np.full(n_lines, np.nan)
+    rank = values if darkest >= 1.0 else _neighbours(values)
     for x in range(n_lines):
-        kept[:, x] = _darkest(values[:, x], darkest)
+        kept[:, x] = _darkest(values[:, x], rank[:, x], darkest)
         scatter[x] = _centre_and_scatter(kept[:, x])[1]
     typical = np.nanmedian(scatter) if np.isfinite(scatter).any() else 0.0
     for x in range(n_lines):
@@ -78,13 +81,35 @@ def _clipped(values: np.ndarray, darkest: float) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _darkest(line: np.ndarray, part: float) -> np.ndarray:
-    """Return the line with NaN where it is not among its darkest pixels, or has too few."""
-    present = np.sort(line[np.isfinite(line)])
-    if present.size < MIN_PIXELS:
+def _neighbours(values: np.ndarray) -> np.ndarray:
+    """Return the median of the pixels at the same place on the lines beside, not its own.
+
+    Chosen by its own value, a pixel would be dark because of the noise of the very
+    integrations that the median frame was made of, and the level of these would be low.
+    """
+    n_space, n_lines = values.shape
+    beside = np.empty((n_space, n_lines))
+    around = np.empty(2 * RANK_REACH)
+    for y in range(n_space):
+        for x in range(n_lines):
+            n = 0
+            for k in range(max(0, x - RANK_REACH), min(n_lines, x + RANK_REACH + 1)):
+                if k != x and np.isfinite(values[y, k]):
+                    around[n] = values[y, k]
+                    n += 1
+            beside[y, x] = np.median(around[:n]) if n > 0 else values[y, x]
+    return beside
+
+
+@numba.njit(cache=True, nogil=True)
+def _darkest(line: np.ndarray, rank: np.ndarray, part: float) -> np.ndarray:
+    """Return the line with NaN where its rank is not among the lowest, or it has too few."""
+    finite = np.isfinite(line)
+    order = np.sort(rank[finite])
+    if order.size < MIN_PIXELS:
         return np.full(line.size, np.nan)
-    n_kept = min(max(MIN_PIXELS, round(part * present.size)), present.size)
-    return np.where(line <= present[n_kept - 1], line, np.nan)
+    n_kept = min(max(MIN_PIXELS, round(part * order.size)), order.size)
+    return np.where(finite & (rank <= order[n_kept - 1]), line, np.nan)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -60,12 +60,29 @@ def window_bounds(first: int, last: int, window: int, n_times: int) -> tuple[int
     return start, min(max(last - 1 - window // 2, 0), latest) + window
 
 
+class _Data(NamedTuple):
+    """What every part of the search looks at."""
+
+    ramp: np.ndarray
+    flags: np.ndarray
+    noise: np.ndarray
+    readout: Readout
+    rule: Rule
+
+
 @numba.njit(cache=True, nogil=True)
-def _difference(ramp: np.ndarray, dq_group: np.ndarray, t: int, j: int, i: int) -> float:
+def _difference(data: _Data, t: int, j: int, i: int) -> float:
     """Return the difference ``j -> j+1`` of one ramp; NaN where it is not usable."""
-    if not usable_difference(dq_group[t, j, i], dq_group[t, j + 1, i]):
+    if not usable_difference(data.flags[t, j, i], data.flags[t, j + 1, i]):
         return np.nan
-    return np.float64(ramp[t, j + 1, i]) - np.float64(ramp[t, j, i])
+    return np.float64(data.ramp[t, j + 1, i]) - np.float64(data.ramp[t, j, i])
+
+
+@numba.njit(cache=True, nogil=True)
+def _sigma(data: _Data, j: int, i: int) -> float:
+    """Return the predicted noise of a difference."""
+    photon = data.noise[0, i] * (data.readout.interval[j] - 2.0 * data.readout.lag)
+    return np.sqrt(photon + 2.0 * data.noise[1, i])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -79,18 +96,16 @@ def _window_start(t: int, window: int, n_times: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _deviation(
-    ramp: np.ndarray, dq_group: np.ndarray, t: int, j: int, i: int, values: np.ndarray
-) -> float:
-    """Return the deviation from the expectation over sqrt(1 + variance of the median).
+def _deviation(data: _Data, t: int, j: int, i: int, values: np.ndarray) -> float:
+    """Return the deviation from the expectation, in sigma of it; 0 where nothing can be said.
 
-    ``values`` is work space as long as the window; 0 where nothing can be said.
+    ``values`` is work space as long as the window.
     """
-    x = _difference(ramp, dq_group, t, j, i)
-    start = _window_start(t, values.size, ramp.shape[0])
+    x = _difference(data, t, j, i)
+    start = _window_start(t, values.size, data.ramp.shape[0])
     m = 0
     for k in range(start, start + values.size):
-        v = _difference(ramp, dq_group, k, j, i)
+        v = _difference(data, k, j, i)
         if k == t or not np.isfinite(v):
             continue
         at = m
@@ -102,31 +117,18 @@ def _deviation(
     if m < 2 or not np.isfinite(x):
         return 0.0
     expected = min(max(x, values[(m - 1) // 2]), values[m // 2])
-    return (x - expected) / np.sqrt(1.0 + _median_variance(m))
+    if expected == x:
+        return 0.0
+    return (x - expected) / (_sigma(data, j, i) * np.sqrt(1.0 + _median_variance(m)))
 
 
 @numba.njit(cache=True, nogil=True)
-def _sigma(noise: np.ndarray, readout: Readout, j: int, i: int) -> float:
-    photon = noise[0, i] * (readout.interval[j] - 2.0 * readout.lag)
-    return np.sqrt(photon + 2.0 * noise[1, i])
-
-
-@numba.njit(cache=True, nogil=True)
-def _fill(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    start: int,
-    stop: int,
-    j: int,
-    low: int,
-    high: int,
-    rows: np.ndarray,
-) -> None:
-    """Fill ``rows`` (time, pixel) with the differences of a tile; NaN where not usable."""
-    for t in range(start, stop):
-        r0, r1 = ramp[t, j, low:high], ramp[t, j + 1, low:high]
-        q0, q1 = dq_group[t, j, low:high], dq_group[t, j + 1, low:high]
-        row = rows[t - start]
+def _fill(data: _Data, start: int, j: int, low: int, high: int, rows: np.ndarray) -> None:
+    """Fill ``rows`` (time, pixel) with differences from ``start`` on; NaN where not usable."""
+    for k in range(rows.shape[0]):
+        r0, r1 = data.ramp[start + k, j, low:high], data.ramp[start + k, j + 1, low:high]
+        q0, q1 = data.flags[start + k, j, low:high], data.flags[start + k, j + 1, low:high]
+        row = rows[k]
         for i in range(high - low):
             d = np.float32(r1[i]) - np.float32(r0[i])
             row[i] = d if usable_difference(q0[i], q1[i]) else np.float32(np.nan)
@@ -148,87 +150,49 @@ def _count_far(
 
 
 @numba.njit(cache=True, nogil=True)
-def _search_tile(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    noise: np.ndarray,
-    readout: Readout,
-    rule: Rule,
-    first: int,
-    last: int,
-    hits: list,
-) -> None:
+def _search_tile(data: _Data, first: int, last: int, hits: list) -> None:
     """Append (time, difference, pixel) of every outlier of integrations [first, last).
 
     A fast count of far neighbours, which misses none, picks the few to be tested exactly.
     """
-    n_times, n_groups, n_pixels = ramp.shape
-    window = min(rule.window, n_times)
+    n_times, n_groups, n_pixels = data.ramp.shape
+    sigma, window = data.rule.sigma, min(data.rule.window, n_times)
     start = _window_start(first, window, n_times)
     stop = _window_start(last - 1, window, n_times) + window
     values = np.empty(window)
     rows = np.empty((stop - start, BLOCK), np.float32)
-    factor = np.float32(rule.sigma * np.sqrt(1.0 + _median_variance(window - 1)) * (1.0 - 1e-5))
+    factor = np.float32(sigma * np.sqrt(1.0 + _median_variance(window - 1)) * (1.0 - 1e-5))
     for low in range(0, n_pixels, BLOCK):
         high = min(low + BLOCK, n_pixels)
         cut = np.empty(high - low, np.float32)
         far = np.empty(high - low, np.uint8)
         for j in range(n_groups - 1):
-            _fill(ramp, dq_group, start, stop, j, low, high, rows)
+            _fill(data, start, j, low, high, rows)
             for i in range(high - low):
-                sigma = _sigma(noise, readout, j, low + i)
-                cut[i] = np.inf if np.isnan(sigma) else factor * sigma
+                noise = _sigma(data, j, low + i)
+                cut[i] = np.inf if np.isnan(noise) else factor * noise
             for t in range(first, last):
                 begin = _window_start(t, window, n_times) - start
                 _count_far(rows, t - start, begin, window, cut, far)
                 for i in range(high - low):
-                    if 2 * far[i] >= window - 1 and not np.isnan(rows[t - start, i]):
-                        deviation = _deviation(ramp, dq_group, t, j, low + i, values)
-                        if np.abs(deviation) > rule.sigma * _sigma(noise, readout, j, low + i):
-                            hits.append((t, j, low + i))
+                    if 2 * far[i] < window - 1 or np.isnan(rows[t - start, i]):
+                        continue
+                    if np.abs(_deviation(data, t, j, low + i, values)) > sigma:
+                        hits.append((t, j, low + i))
 
 
 @numba.njit(cache=True, nogil=True)
-def _try_neighbour(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    noise: np.ndarray,
-    readout: Readout,
-    rule: Rule,
-    hit: tuple,
-    values: np.ndarray,
-    hits: list,
-    marked: np.ndarray,
-) -> None:
-    t, j, i = hit
-    if marked[t, j + 1, i] & JUMP:
-        return
-    deviation = _deviation(ramp, dq_group, t, j, i, values)
-    if np.abs(deviation) > rule.grow_sigma * _sigma(noise, readout, j, i):
-        marked[t, j + 1, i] |= np.uint8(JUMP)
-        hits.append(hit)
-
-
-@numba.njit(cache=True, nogil=True)
-def _grow(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    noise: np.ndarray,
-    readout: Readout,
-    rule: Rule,
-    width: int,
-    hits: list,
-    marked: np.ndarray,
-) -> None:
+def _grow(data: _Data, width: int, hits: list, marked: np.ndarray) -> None:
     """Append the neighbours of hits that lie above the lower threshold.
 
     Those are the four adjoining pixels and, where a group averages frames, the next and
     the previous difference: a hit between two frames of one group spoils both.
     """
-    n_groups, n_pixels = ramp.shape[1:]
-    values = np.empty(min(rule.window, ramp.shape[0]))
+    n_times, n_groups, n_pixels = data.ramp.shape
+    values = np.empty(min(data.rule.window, n_times))
+    averaged = data.readout.lag > 0.0
     begin = 0
-    for _ in range(rule.grow):
+    for _ in range(data.rule.grow):
         end = len(hits)
         for h in range(begin, end):
             t, j, i = hits[h]
@@ -238,38 +202,30 @@ def _grow(
                 (0, 1, x < width - 1),
                 (0, -width, i >= width),
                 (0, width, i + width < n_pixels),
-                (-1, 0, readout.lag > 0.0 and j > 0),
-                (1, 0, readout.lag > 0.0 and j < n_groups - 2),
+                (-1, 0, averaged and j > 0),
+                (1, 0, averaged and j < n_groups - 2),
             ):
-                if inside:
-                    hit = (t, j + dj, i + di)
-                    _try_neighbour(ramp, dq_group, noise, readout, rule, hit, values, hits, marked)
+                if not inside or marked[t, j + dj + 1, i + di] & JUMP:
+                    continue
+                if np.abs(_deviation(data, t, j + dj, i + di, values)) > data.rule.grow_sigma:
+                    marked[t, j + dj + 1, i + di] |= np.uint8(JUMP)
+                    hits.append((t, j + dj, i + di))
         begin = end
 
 
 @numba.njit(cache=True, nogil=True)
-def _find(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    noise: np.ndarray,
-    readout: Readout,
-    rule: Rule,
-    width: int,
-    first: int,
-    last: int,
-) -> np.ndarray:
-    n_groups = ramp.shape[1]
+def _find(data: _Data, width: int, first: int, last: int) -> np.ndarray:
+    n_groups = data.ramp.shape[1]
     hits = [(0, 0, 0)]
-    hits.pop()
+    hits.pop()  # an empty list whose type is known
     for begin in range(first, last, TILE):
-        end = min(begin + TILE, last)
-        _search_tile(ramp, dq_group, noise, readout, rule, begin, end, hits)
-    marked = dq_group.copy()
+        _search_tile(data, begin, min(begin + TILE, last), hits)
+    marked = data.flags.copy()
     for t, j, i in hits:
         marked[t, j + 1, i] |= np.uint8(JUMP)
-    _grow(ramp, dq_group, noise, readout, rule, width, hits, marked)
+    _grow(data, width, hits, marked)
     for t, j, i in hits:
-        for g in range(j + 2, min(j + 2 + rule.after, n_groups)):
+        for g in range(j + 2, min(j + 2 + data.rule.after, n_groups)):
             marked[t, g, i] |= np.uint8(JUMP)
     return marked[first:last]
 
@@ -310,7 +266,7 @@ def find(
     first, last = (0, n_times) if rows is None else rows
     cube = ramp.reshape(n_times, n_groups, -1)
     flags = dq_group.reshape(n_times, n_groups, -1)
-    out = _find(cube, flags, noise.reshape(2, -1), readout, rule, nx, first, last)
+    out = _find(_Data(cube, flags, noise.reshape(2, -1), readout, rule), nx, first, last)
     out = out if rows is None else out.copy()  # does not keep the neighbours in memory
     return out.reshape(last - first, n_groups, ny, nx)
 

@@ -177,6 +177,14 @@ def ramp_weights(
     return weights, variance
 
 
+class _Rates(NamedTuple):
+    """The results, filled by the functions below: (time, pixel) each."""
+
+    rate: np.ndarray
+    error: np.ndarray
+    dq: np.ndarray
+
+
 @numba.njit(cache=True, nogil=True)
 def _weighted_sums(
     ramp: np.ndarray,
@@ -184,9 +192,7 @@ def _weighted_sums(
     weights: np.ndarray,
     pattern: np.ndarray,
     usual_error: np.ndarray,
-    rate: np.ndarray,
-    error: np.ndarray,
-    dq: np.ndarray,
+    out: _Rates,
 ) -> np.ndarray:
     """Fill the results as if all patterns were the usual ones; return where they are not."""
     n_times, n_groups, n_pixels = ramp.shape
@@ -212,9 +218,9 @@ def _weighted_sums(
             for i in range(n):
                 lost = np.isnan(total[i])
                 differs[i] |= lost and not never[i]
-                rate[t, start + i] = total[i]
-                error[t, start + i] = usual_error[start + i]
-                dq[t, start + i] = np.uint32(seen[i] & np.uint8(~DO_NOT_USE)) | np.uint32(lost)
+                out.rate[t, start + i] = total[i]
+                out.error[t, start + i] = usual_error[start + i]
+                out.dq[t, start + i] = np.uint32(seen[i] & np.uint8(~DO_NOT_USE)) | np.uint32(lost)
     return other
 
 
@@ -225,9 +231,7 @@ def _refit(
     other: np.ndarray,
     noise: np.ndarray,
     readout: Readout,
-    rate: np.ndarray,
-    error: np.ndarray,
-    dq: np.ndarray,
+    out: _Rates,
 ) -> None:
     """Solve each ramp whose flags are not the usual ones, and correct its results."""
     n_times, n_groups, n_pixels = ramp.shape
@@ -247,9 +251,9 @@ def _refit(
                 if usable[j]:
                     total += w[j] * (np.float64(ramp[t, j + 1, i]) - np.float64(ramp[t, j, i]))
             photon, read = _variance(w, noise[0, i], noise[1, i], readout)
-            rate[t, i] = total
-            error[t, i] = np.sqrt(photon + read)
-            dq[t, i] = (dq[t, i] & ~np.uint32(DO_NOT_USE)) | np.uint32(np.isnan(total))
+            out.rate[t, i] = total
+            out.error[t, i] = np.sqrt(photon + read)
+            out.dq[t, i] = (out.dq[t, i] & ~np.uint32(DO_NOT_USE)) | np.uint32(np.isnan(total))
 
 
 def fit(
@@ -294,9 +298,9 @@ def fit(
     flat = weights.reshape(n_groups, -1)
     usual_error = np.sqrt(variance.sum(axis=0)).ravel()
     rate, error = np.empty((2, n_times, flat.shape[1]), weights.dtype)
-    dq = np.empty(rate.shape, np.uint32)
+    out = _Rates(rate, error, np.empty(rate.shape, np.uint32))
     usual = pattern.reshape(n_groups, -1)
-    other = _weighted_sums(cube, flags, flat, usual, usual_error, rate, error, dq)
-    _refit(cube, flags, other, noise.reshape(2, -1), readout, rate, error, dq)
+    other = _weighted_sums(cube, flags, flat, usual, usual_error, out)
+    _refit(cube, flags, other, noise.reshape(2, -1), readout, out)
     shape = (n_times, *detector)
-    return rate.reshape(shape), error.reshape(shape), dq.reshape(shape)
+    return out.rate.reshape(shape), out.error.reshape(shape), out.dq.reshape(shape)

@@ -20,7 +20,7 @@ from tsoxr import modes, schema
 from tsoxr.errors import ModeError
 from tsoxr.kernels.wavelength import NOMINAL, Dispersion, nominal_key, wavelength_at
 from tsoxr.plots import style
-from tsoxr.registry import derived, diagnostic, note, step
+from tsoxr.registry import diagnostic, note, step
 from tsoxr.steps import _wavelengths
 
 if TYPE_CHECKING:
@@ -93,7 +93,6 @@ def assign_wavelength(ds: xr.Dataset, source: Source = None, *, order: int = 1) 
         return ds
     if source is None and _has_own(ds, order):
         note("wavelengths of the data are kept")
-        derived(source="wavelengths of the data")
         return ds.assign_attrs(wavelength_source=ds.attrs.get("wavelength_source", "the data"))
     values, origin = _builtin(ds, order) if source is None else _given(ds, source, order)
     values = _checked(values, origin)
@@ -148,7 +147,6 @@ def _builtin(ds: xr.Dataset, order: int) -> tuple[np.ndarray, str]:
     values = wavelength_at(relation, pixel, wheel=wheel)
     text = f"nominal {key}, within {relation.accuracy:g} um of {relation.basis}; not calibrated for this visit"
     note(text)
-    derived(source=f"nominal {key}")
     return _wavelengths.spread(ds, values), text
 
 

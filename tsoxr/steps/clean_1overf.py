@@ -43,6 +43,8 @@ LARGEST_HALF_WIDTH = 20.0
 """Widest strip left out about the light where nobody says how wide, pixels."""
 
 STRIPE, MASK, COUNT = "clean_1overf_stripe", "clean_1overf_mask", "clean_1overf_n_pixels"
+VARIANCE = "clean_1overf_variance"
+"""``stripe_variance`` once more: the plot needs it when the ramps are gone."""
 
 
 @step(
@@ -96,8 +98,8 @@ def clean_1overf(
         variance of the level of one group (for lines left as they are: of the stripes
         that stay in them); ``clean_1overf_stripe`` (time, group, slow_dim), DN, what was
         subtracted, with a dim ``output`` where there is more than one;
-        ``clean_1overf_mask`` (y, x) and ``clean_1overf_n_pixels`` (slow_dim). With a
-        single integration the data are returned unchanged, with a note.
+        ``clean_1overf_mask`` (y, x), ``clean_1overf_n_pixels`` and
+        ``clean_1overf_variance`` (slow_dim). With a single integration the data are returned unchanged, with a note.
 
     Raises
     ------
@@ -139,7 +141,8 @@ def clean_1overf(
     ramp = _stripes.subtract_stripes(ds, stripe)
     variance = _stripes.remaining_variance(ds, static, usable, VARIANCE_OF[method])
     own = {"ramp": schema.label(ramp, "ramps", "ramp"), "stripe_variance": variance}
-    return ds.assign(own | _diagnostics(ds, stripe, usable))
+    kept = variance.assign_attrs(long_name="variance of the level of one group", units="DN2")
+    return ds.assign(own | _diagnostics(ds, stripe, usable) | {VARIANCE: kept})
 
 
 def _check(ds: xr.Dataset, method: str, numbers: dict[str, float | None], mask: Any) -> None:
@@ -193,7 +196,7 @@ def _spectrum_data(ds: xr.Dataset, output: int) -> tuple[np.ndarray, np.ndarray,
     line_time = float(ds.attrs.get("frame_time", n_lines)) / n_lines
     power = np.abs(np.fft.rfft(change - change.mean(axis=-1, keepdims=True), axis=-1)) ** 2
     density = power.mean(axis=(0, 1))[1:] * 2.0 * line_time / n_lines / reads
-    floor = float(ds["stripe_variance"].median()) * 2.0 * line_time
+    floor = float(ds[VARIANCE].median()) * 2.0 * line_time
     return np.fft.rfftfreq(n_lines, line_time)[1:], density, floor
 
 

@@ -202,9 +202,9 @@ def _spectra(
         "n_pixels": _labelled("n_pixels", "wavelength", taken["n_pixels"].astype(np.float32)),
     }
     if "level_error" in taken:
-        text = "part of the error common to all wavelengths"
-        attrs = {"units": units, "long_name": text}
-        variables["level_error"] = taken["level_error"].assign_attrs(attrs).variable
+        variables["level_error"] = _labelled(
+            "level_error", "wavelength", taken["level_error"], units=units
+        )
     coords = {n: c.variable for n, c in ds.coords.items() if c.dims in (("time",), ())}
     coords["wavelength"] = _labelled("wavelength", "wavelength", wavelength)
     if "read_offset" in taken:

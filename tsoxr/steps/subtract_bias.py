@@ -2,11 +2,11 @@ r"""Subtract the bias: the counts that a pixel shows right after reset.
 
 Differences of groups do not need it, but the linearity polynomial does, which is a function
 of the counts above the bias. Without a superbias reference the bias is found from the data:
-the median ramp of a sample of the integrations is followed back to the time of reset.
+the ramps of a sample of the integrations are followed back to the time of reset.
 
-With the median counts :math:`M_g` of the first groups at times :math:`t_g` since reset, the
-parabola through three groups gives :math:`\hat b = \sum_g w_g M_g`, for equal spacing
-:math:`3 M_0 - 3 M_1 + M_2`. A straight line, :math:`2 M_0 - M_1`, would be off by
+With the counts :math:`D_g` of the first groups at times :math:`t_g` since reset, the parabola
+through three groups gives :math:`\hat b = \sum_g w_g D_g`, for equal spacing
+:math:`3 D_0 - 3 D_1 + D_2`. A straight line, :math:`2 D_0 - D_1`, would be off by
 :math:`2 a S^2` for a response :math:`S - a S^2` and signal S per group (50 DN for
 S = 5000 DN, a = 1e-6 per DN).
 """
@@ -35,11 +35,10 @@ def subtract_bias(ds: xr.Dataset, *, estimate: bool = True) -> xr.Dataset:
     r"""Subtract the superbias, or a bias found from the data.
 
     The reference is used if it is attached. Otherwise the bias is extrapolated from the
-    first groups of the median ramp, which carries about one read noise for the parabola
-    through three groups: :math:`\sigma_b = 1.25 \sqrt{19 / n}\, \sigma_{read}` for n
-    sampled integrations, and the photon noise likewise. It is the same for all
-    integrations, so light curves do not see it; for linearity, an error of one read noise
-    is of no account.
+    first groups, with the noise :math:`\sigma_b = 1.25 \sqrt{(19 \sigma^2 + k^2) / n}` for
+    three groups, n sampled integrations, read noise :math:`\sigma` and reset noise k: about
+    one read noise with n = 32. It is the same for all integrations, so light curves do not
+    see it; for linearity, an error of one read noise is of no account.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ def subtract_bias(ds: xr.Dataset, *, estimate: bool = True) -> xr.Dataset:
     if not estimate:
         note("no superbias reference: bias left in the counts")
         return ds.assign(ramp=schema.label(ds["ramp"].astype("f4"), "ramps", "ramp"))
-    note("no superbias reference: bias extrapolated from the first groups of the median ramp")
+    note("no superbias reference: bias extrapolated from the first groups")
     bias = _extrapolated(ds)
     bias.attrs = {"long_name": "bias found from the first groups", "units": "DN"}
     return _subtracted(ds, bias).assign({ESTIMATE: bias})
@@ -86,33 +85,20 @@ def _extrapolated(ds: xr.Dataset) -> xr.DataArray:
     )
 
 
-def _median_at_reset(ramp: np.ndarray, bad: np.ndarray, times: np.ndarray) -> np.ndarray:
-    return bias_at_reset(np.median(ramp, axis=0), np.median(bad, axis=0) > 0, times)
+def _median_at_reset(ramp: np.ndarray, unusable: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Follow each ramp (time, group, y, x) back to reset, and take the median of the sample.
 
-
-def bias_at_reset(ramp: np.ndarray, bad: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Follow ramps back to time 0 by the polynomial through their usable first groups.
-
-    Parameters
-    ----------
-    ramp : (group, y, x) float
-        Median counts of up to three groups.
-    bad : (group, y, x) bool
-        Groups from which on a pixel is not used.
-    times : (group,) float
-        Since reset.
-
-    Returns
-    -------
-    (y, x) float32
-        The first group itself where no second one can be used.
+    In this order, because the reset noise is the same in all groups of an integration: it
+    enters once, where medians of single groups would each have their own error from it.
     """
-    usable = np.logical_and.accumulate(~bad, axis=0).sum(axis=0)
-    out = ramp[0].astype(np.float64)
+    bad = np.median(unusable, axis=0) > 0
+    n_usable = np.logical_and.accumulate(~bad, axis=0).sum(axis=0)
+    weights = np.zeros((len(times), *n_usable.shape), np.float32)
+    weights[0] = 1.0
     for n in range(2, len(times) + 1):
-        weights = _lagrange_at_zero(times[:n])
-        out = np.where(usable >= n, np.tensordot(weights, ramp[:n], axes=1), out)
-    return out.astype(np.float32)
+        extrapolation = _lagrange_at_zero(times[:n])[:, None]
+        weights[:n, n_usable >= n] = extrapolation
+    return np.median(np.einsum("tgyx,gyx->tyx", ramp, weights, dtype=np.float32), axis=0)
 
 
 def _lagrange_at_zero(times: np.ndarray) -> np.ndarray:
