@@ -10,7 +10,6 @@ BIN := $(VENV)/bin
 OUTPUT ?= output
 STAMP := $(VENV)/.installed
 
-export MPLBACKEND ?= Agg
 export MPLCONFIGDIR ?= $(abspath $(VENV))/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 

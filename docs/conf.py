@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # for the tutorials' kernel
 sys.path.insert(0, str(HERE / "_ext"))
 sys.path.insert(0, str(HERE.parent))
 
@@ -36,6 +36,7 @@ nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_ipywidgets_js = {}  # no scripts are fetched; progress bars, being widgets, stay invisible
 
 html_theme = "pydata_sphinx_theme"
 html_title = "tsoxr"

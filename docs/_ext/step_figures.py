@@ -107,6 +107,9 @@ def draw_all(folder: Path, key: str) -> dict[str, str]:
 
 def _draw(name: str, made: xr.Dataset | Exception, file: Path) -> str | None:
     """Draw one figure and return the mode of its data, ``None`` where that failed."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
     import matplotlib.pyplot as plt
     from sphinx.util import logging
 

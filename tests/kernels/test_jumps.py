@@ -119,6 +119,15 @@ def test_short_exposures_find_the_hit_and_spare_its_neighbours(n_times, t):
     assert np.argwhere(search(ramp, flags, 6.0)).tolist() == [[t, 1, 0, 0]]
 
 
+@pytest.mark.parametrize("n_times", [4, 5, 9])
+def test_two_hits_on_the_same_difference_are_both_found(n_times):
+    ramp, flags = hit(n_times=n_times, at=(1, 2, 1, 1))
+    ramp[3, 2:, 1, 1] += 50.0
+    found = np.argwhere(search(ramp, flags, 6.0))[:, 0].tolist()
+    # two against two cannot be told apart, and all four are flagged
+    assert found == ([0, 1, 2, 3] if n_times == 4 else [1, 3])
+
+
 def test_unusable_groups_are_neither_tested_nor_compared_with():
     ramp, flags = hit(at=(4, 2, 1, 1))
     flags[4, 3, 1, 1] = 2  # the difference after the hit is lost anyway, the one before is not
@@ -154,11 +163,13 @@ def test_grow_does_not_wrap_around_the_edge_of_the_detector():
     assert len(np.argwhere(search(ramp, flags, 6.0, grow=3))) == 1
 
 
-def test_hit_inside_an_averaged_group_spoils_two_differences():
+@pytest.mark.parametrize(("early", "flagged"), [(45.0, 2), (5.0, 3)])
+def test_hit_inside_an_averaged_group_spoils_two_differences(early, flagged):
+    # of 50 DN, ``early`` are in the mean of group 2 already, the rest appears in group 3
     ramp, flags = hit(at=(4, 2, 1, 1))
-    ramp[4, 2, 1, 1] -= 5.0  # a tenth of the frames of group 2 came before the hit
-    assert np.argwhere(search(ramp, flags, 6.0, grow=1, noise=(0.0, 0.5)))[:, 1].tolist() == [2]
-    found = search(ramp, flags, 6.0, grow=1, n_frames=4, noise=(0.0, 0.5))
+    ramp[4, 2, 1, 1] += early - 50.0
+    assert np.argwhere(search(ramp, flags, 6.0, grow=1))[:, 1].tolist() == [flagged]
+    found = search(ramp, flags, 6.0, grow=1, n_frames=4)
     assert np.argwhere(found)[:, 1].tolist() == [2, 3]
 
 

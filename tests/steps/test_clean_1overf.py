@@ -105,8 +105,8 @@ def test_lines_without_background_keep_their_stripes(small):
     np.testing.assert_array_equal(out["ramp"].values[:, :, untouched], ds["ramp"].values[:, :, untouched])
     variance = out["stripe_variance"].values
     assert variance[untouched].mean() == pytest.approx(64.0, rel=0.15)
-    # 25 / 64 pixels, less those that stand out by chance
-    assert variance[~untouched].mean() == pytest.approx(25.0 / 64, rel=0.15)
+    # the rows at the edge of the mask have fewer than 64 pixels
+    assert np.median(variance[~untouched]) == pytest.approx(25.0 / 64, rel=0.1)
 
 
 def test_pixels_left_and_right_of_the_spectrum_are_used(small):
@@ -200,13 +200,15 @@ def test_transit_in_the_wings(small, scale):
         white = aperture_sum(d).sum("x")
         return 1e6 * (1 - float(white[light < 1].mean() / white[light == 1].mean()))
 
-    bias = depth(ds.tso.clean_1overf(scale=scale)) - depth(ds)
-    # the wings average 4.5 DN/s beyond 8 pixels against 570 DN/s per pixel in the box: 160 ppm
-    # of 20000 without scaling, and with it what the darkest tenth of the wings makes of that
+    out = ds.tso.clean_1overf(scale=scale)
+    bias = depth(out) - depth(ds)
+    wing = rate[out[MASK].isel(x=30).values][:, 0]
+    expected = -1e6 * 0.02 * wing.mean() / rate[12:19].mean()
+    assert expected < -80
     if scale:
-        assert abs(bias) < 100
-    else:
-        assert -220 < bias < -120
+        # the darkest tenth of the wings passes for sky
+        expected *= np.percentile(wing, 10) / wing.mean()
+    assert bias == pytest.approx(expected, rel=0.05)
 
 
 def test_transit_depth_is_unbiased_in_simulated_data():

@@ -175,7 +175,7 @@ def _search_tile(data: _Data, first: int, last: int, hits: list) -> None:
                 begin = _window_start(t, window, n_times) - start
                 _count_far(rows, t - start, begin, window, cut, far)
                 for i in range(high - low):
-                    if 2 * far[i] < window - 1 or np.isnan(rows[t - start, i]):
+                    if 2 * far[i] < window or np.isnan(rows[t - start, i]):
                         continue
                     if np.abs(_deviation(data, t, j, low + i, values)) > sigma:
                         hits.append((t, j, low + i))

@@ -101,7 +101,7 @@ def _difference_weights(
             weight[j] = 0.0
             continue
         weight[j] /= pivot[j] * norm
-        if j < n - 1 and usable[j + 1]:
+        if j < n - 1:
             weight[j] -= factor[j] * weight[j + 1]
     return norm
 

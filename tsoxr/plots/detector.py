@@ -36,15 +36,20 @@ def _draw(ds: xr.Dataset, array: xr.DataArray, label: str, ax: Axes | None) -> A
 
 
 @picture(kind=("ramps", "rates"))
-def frame(ds: xr.Dataset, *, integration: int = 0, group: int = -1, ax: Axes | None = None) -> Axes:
-    """Draw one integration (and for ramps one group) as it lies on the detector.
+def frame(
+    ds: xr.Dataset, *, integration: int = 0, group: int | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw one integration as it lies on the detector.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Ramps or rates.
-    integration, group : int
-        Index along ``time`` and ``group``.
+    integration : int
+        Index along ``time``.
+    group : int, optional
+        Index along ``group`` of ramps; the last minus the first if not given, which shows
+        the light and not the bias.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
@@ -52,14 +57,16 @@ def frame(ds: xr.Dataset, *, integration: int = 0, group: int = -1, ax: Axes | N
     -------
     matplotlib.axes.Axes
     """
-    if "ramp" in ds:
-        array = ds["ramp"].isel(time=integration, group=group)
-    else:
-        array = ds["rate"].isel(time=integration)
-    ax = _draw(ds, array.compute(), style.label_of(array), ax)
-    ax.set_title(
-        f"integration {int(ds['integration'][integration])}" if "integration" in ds.coords else ""
-    )
+    number = int(ds["integration"][integration]) if "integration" in ds.coords else integration
+    if "ramp" not in ds:
+        ax = _draw(ds, ds["rate"].isel(time=integration).compute(), style.label_of(ds["rate"]), ax)
+        ax.set_title(f"integration {number}")
+        return ax
+    one = ds["ramp"].isel(time=integration).compute().astype("f4")
+    array = one.isel(group=group) if group is not None else one.isel(group=-1) - one.isel(group=0)
+    what = "last - first group" if group is None else f"group {int(ds['group'][group])}"
+    ax = _draw(ds, array, f"{what} [DN]", ax)
+    ax.set_title(f"integration {number}")
     return ax
 
 

@@ -25,13 +25,15 @@ COVARIATES = (
 )
 
 
-def _relative(ds: xr.Dataset) -> xr.DataArray:
-    return (ds["flux"] / ds["flux"].median("time")).drop_attrs()
+def _level(ds: xr.Dataset) -> xr.DataArray:
+    """Return what the flux of each channel is drawn relative to: 1 if it is relative already."""
+    median = ds["flux"].median("time")
+    return xr.ones_like(median) if ds["flux"].attrs.get("units") == "1" else median
 
 
 @picture(kind=("spectra", "lightcurves"))
 def flux_map(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
-    """Draw the flux relative to its median: wavelength to the right, time upward.
+    """Draw the flux relative to its level: wavelength to the right, time upward.
 
     Parameters
     ----------
@@ -45,19 +47,22 @@ def flux_map(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
     """
     ax = style.axes(ax, size=(7.5, 4.0))
-    values = _relative(ds).transpose("time", "wavelength").values
+    values = (ds["flux"] / _level(ds)).transpose("time", "wavelength").values
     when, wave = style.hours(ds), np.asarray(ds["wavelength"])
     low, high = style.robust_limits(values, 2, 98)
     mesh = ax.pcolormesh(wave, when, values, vmin=low, vmax=high, cmap="viridis", shading="nearest")
-    ax.figure.colorbar(mesh, ax=ax, label="flux / median in time", pad=0.01)
+    ax.figure.colorbar(mesh, ax=ax, label="relative flux", pad=0.01)
     ax.set(xlabel=style.label_of(ds["wavelength"], "wavelength"), ylabel="time since start [h]")
     return ax
 
 
 def _channels(ds: xr.Dataset, n_shown: int) -> list[int]:
-    """Return the indices of at most ``n_shown`` channels, evenly spread."""
-    n = ds.sizes["wavelength"]
-    return sorted({int(i) for i in np.linspace(0, n - 1, min(n, n_shown)).round()})
+    """Return at most ``n_shown`` channels, evenly spread over those that are not all noise."""
+    error = np.asarray((ds["flux_error"] / ds["flux"].median("time")).median("time"), dtype=float)
+    good = np.flatnonzero(error <= 4.0 * np.nanmedian(error))
+    if good.size == 0:
+        good = np.arange(ds.sizes["wavelength"])
+    return sorted({int(good[int(i)]) for i in np.linspace(0, good.size - 1, n_shown).round()})
 
 
 @picture(kind=("lightcurves", "spectra"))
@@ -69,7 +74,8 @@ def light_curve(ds: xr.Dataset, *, n_shown: int = 6, ax: Axes | None = None) -> 
     ds : xarray.Dataset
         Light curves (or spectra: each channel is one).
     n_shown : int
-        At most so many channels, spread over the wavelengths.
+        At most so many channels, spread over the wavelengths; those with more than four
+        times the usual error are not shown.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if not given.
 
@@ -79,14 +85,14 @@ def light_curve(ds: xr.Dataset, *, n_shown: int = 6, ax: Axes | None = None) -> 
     """
     chosen = _channels(ds, n_shown)
     ax = style.axes(ax, size=(7.5, 3.4 if len(chosen) == 1 else 1.6 + 0.8 * len(chosen)))
-    flux = _relative(ds).transpose("time", "wavelength").values[:, chosen]
+    flux = (ds["flux"] / _level(ds)).transpose("time", "wavelength").values[:, chosen]
     error = (
         (ds["flux_error"] / ds["flux"].median("time"))
         .transpose("time", "wavelength")
         .values[:, chosen]
     )
     low, high = np.nanpercentile(flux, [1, 99], axis=0)
-    step = 1.3 * float(np.nanmax(high - low)) if len(chosen) > 1 else 0.0
+    step = 1.2 * float(np.nanmedian(high - low)) if len(chosen) > 1 else 0.0
     when = style.hours(ds)
     style.shade_transit(ax, ds)
     for i, channel in enumerate(chosen):
@@ -110,6 +116,8 @@ def light_curve(ds: xr.Dataset, *, n_shown: int = 6, ax: Axes | None = None) -> 
 def spectrum(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the depth against wavelength, or the median stellar spectrum of a series.
 
+    The limits hold the depths whose error is at most four times the median error.
+
     Parameters
     ----------
     ds : xarray.Dataset
@@ -128,12 +136,23 @@ def spectrum(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
             wave, ds["depth"], ds["depth_error"], fmt="o", ms=3, lw=0.8, color=style.COLORS["data"]
         )
         ax.set_ylabel(style.label_of(ds["depth"]))
+        ax.set_ylim(*_depth_limits(ds))
     else:
         median = ds["flux"].median("time")
         ax.plot(wave, median, lw=0.9, color=style.COLORS["data"], drawstyle="steps-mid")
         ax.set_ylabel(style.label_of(ds["flux"], "median flux"))
     ax.set_xlabel(style.label_of(ds["wavelength"], "wavelength"))
     return ax
+
+
+def _depth_limits(ds: xr.Dataset) -> tuple[float, float]:
+    """Return limits that hold the points whose error is not far above the usual one."""
+    value, error = (np.asarray(ds[n], dtype=float) for n in ("depth", "depth_error"))
+    good = np.isfinite(value) & (error <= 4.0 * np.nanmedian(error))
+    if not good.any():
+        return style.robust_limits(value)
+    low, high = (value - error)[good].min(), (value + error)[good].max()
+    return low - 0.15 * (high - low), high + 0.15 * (high - low)
 
 
 @picture(kind=("rates", "spectra", "lightcurves"))

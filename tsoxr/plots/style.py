@@ -10,7 +10,17 @@ import xarray as xr
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLORS", "axes", "hours", "image", "label_of", "robust_limits", "shade_transit"]
+__all__ = [
+    "COLORS",
+    "axes",
+    "density",
+    "flag_map",
+    "hours",
+    "image",
+    "label_of",
+    "robust_limits",
+    "shade_transit",
+]
 
 COLORS = {
     "data": "#333333",
@@ -114,4 +124,44 @@ def image(
         cmap="RdBu_r" if signed else "viridis",
     )
     ax.figure.colorbar(shown, ax=ax, label=label, pad=0.01)
+    return shown
+
+
+def density(hits: xr.DataArray, *, n_cells: int = 64) -> np.ndarray:
+    """Return the mean of (y, x) counts in cells (row, column): single pixels would not show."""
+    hits = hits.transpose("y", "x").compute()
+    size = {d: -(-n // n_cells) for d, n in hits.sizes.items()}
+    return hits.astype(float).coarsen(size, boundary="pad").mean().values
+
+
+def flag_map(ax: Axes, hits: xr.DataArray, *, label: str) -> Any:
+    """Draw where on the detector flags lie, in cells large enough to be seen.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    hits : (y, x) DataArray
+        Flags of each pixel, a number or a fraction.
+    label : str
+        Label of the colour bar.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    cells = density(hits)
+    extent = (-0.5, hits.sizes["x"] - 0.5, -0.5, hits.sizes["y"] - 0.5)
+    shown = ax.imshow(
+        cells,
+        origin="lower",
+        aspect="auto",
+        extent=extent,
+        cmap="Greys",
+        vmin=0.0,
+        vmax=max(float(np.nanmax(cells)), 1e-12),
+        interpolation="nearest",
+    )
+    ax.figure.colorbar(shown, ax=ax, label=label, pad=0.01)
+    ax.set(xlabel="x [pix]", ylabel="y [pix]")
     return shown

@@ -99,7 +99,8 @@ def clean_1overf(
         that stay in them); ``clean_1overf_stripe`` (time, group, slow_dim), DN, what was
         subtracted, with a dim ``output`` where there is more than one;
         ``clean_1overf_mask`` (y, x), ``clean_1overf_n_pixels`` and
-        ``clean_1overf_variance`` (slow_dim). With a single integration the data are returned unchanged, with a note.
+        ``clean_1overf_variance`` (slow_dim). With a single integration the data are
+        returned unchanged, with a note.
 
     Raises
     ------

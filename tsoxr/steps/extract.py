@@ -252,19 +252,41 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         raise TsoError(
             "plot.extract: the aperture is not in these spectra; run .tso.extract() on rates"
         )
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, (ax, below) = plt.subplots(2, 1, figsize=(8.0, 5.4), layout="constrained")
+        _draw_spectrum(ds, below)
     along, space = ds.attrs["dispersion_dim"], ds.attrs["spatial_dim"]
-    ax = style.axes(ax, size=(8.0, 3.6))
     image = ds["extract_image"].transpose(space, along)
-    profile = np.asarray(ds["extract_profile"].transpose(space, along))
     n_space, n_along = image.shape
     extent = (-0.5, n_along - 0.5, -0.5, n_space - 0.5)
     style.image(ax, image.values, extent=extent, label=style.label_of(image, "median rate"))
-    ax.contour(profile > 0, levels=[0.5], colors=style.COLORS["bad"], linewidths=0.8)
-    ax.set_xlabel(f"{along} [pix]")
-    ax.set_ylabel(f"{space} [pix]")
-    beside = ax.twinx()
-    pixel = np.asarray(ds["dispersion_pixel"])
-    rank = np.argsort(pixel)
-    beside.plot(pixel[rank], np.asarray(ds["flux"].median("time"))[rank], color="white", lw=1)
-    beside.set_ylabel(style.label_of(ds["flux"], "median flux"))
+    pixel, lower, upper = _aperture_data(ds)
+    for edge in (lower, upper):
+        ax.plot(pixel, edge, color=style.COLORS["bad"], lw=1.0)
+    ax.set(xlabel=f"{along} [pix]", ylabel=f"{space} [pix]", title="median frame and aperture")
     return ax
+
+
+def _aperture_data(ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the columns along dispersion that have an aperture, and its edges there."""
+    inside = np.asarray(ds["extract_profile"].transpose(ds.attrs["spatial_dim"], ...)) > 0
+    rows = np.arange(inside.shape[0])[:, None]
+    column = np.flatnonzero(inside.any(axis=0))
+    lower = np.where(inside, rows, np.inf).min(axis=0)[column] - 0.5
+    upper = np.where(inside, rows, -np.inf).max(axis=0)[column] + 0.5
+    return column, lower, upper
+
+
+def _draw_spectrum(ds: xr.Dataset, ax: Axes) -> None:
+    median = ds["flux"].median("time")
+    ax.plot(
+        np.asarray(ds["wavelength"]),
+        median,
+        color=style.COLORS["data"],
+        lw=1,
+        drawstyle="steps-mid",
+    )
+    ax.set_xlabel(style.label_of(ds["wavelength"], "wavelength"))
+    ax.set_ylabel(style.label_of(ds["flux"], "median flux"))

@@ -184,10 +184,8 @@ def _level_variance(ds: xr.Dataset, weights: xr.DataArray, rate: xr.DataArray) -
     along = ds.attrs["fast_dim"]
     light = rate.clip(min=0.0).fillna(0.0) + np.float32(1e-6)  # a dark line counts evenly
     mean = (weights.fillna(0.0) * light).sum(along) / light.sum(along)
-    variance = (ds["stripe_variance"] * (mean**2).sum("group")).astype("f4").drop_attrs()
-    return variance.assign_attrs(
-        long_name="variance of the stripe level in the count rate", units="DN2 s-2"
-    )
+    variance = ds["stripe_variance"] * (mean**2).sum("group")
+    return schema.label(variance.astype("f4"), "rates", "level_variance")
 
 
 def _image(array: xr.DataArray, long_name: str) -> xr.DataArray:

@@ -208,11 +208,7 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         import matplotlib.pyplot as plt
 
         _, (ax, beside) = plt.subplots(2, 1, figsize=(7.5, 5.4), layout="constrained")
-        share = ds["flag_outliers_fraction"].transpose("y", "x")
-        x, y = np.asarray(ds["x"]), np.asarray(ds["y"])
-        extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
-        style.image(beside, share, extent=extent, label="flagged fraction in time")
-        beside.set(xlabel="x [pix]", ylabel="y [pix]")
+        style.flag_map(beside, ds["flag_outliers_fraction"], label="flagged fraction in time")
     style.shade_transit(ax, ds)
     share = ds["flag_outliers_count"] / (ds.sizes["y"] * ds.sizes["x"])
     ax.plot(style.hours(ds), 1e6 * np.asarray(share), ".", ms=4, color=style.COLORS["data"])
