@@ -8,22 +8,20 @@ from hypothesis.extra import numpy as hnp
 
 from tsoxr.kernels import stripe_statistics as stat
 from tsoxr.kernels import stripes
+from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, stripe_design
 
 
-def levels_of(ramp, *, scene=None, wing=None, usable=None, bright=None, limit=None, edges=None, **how):
-    """Call `line_levels` with a dark, bias-free scene unless told otherwise."""
+def levels_of(ramp, *, edges=None, by_median=False, **layers):
+    """Call `line_levels` with a dark scene without bias, all pixels usable, unless told otherwise."""
     n_group, n_slow, n_fast = ramp.shape[1:]
-    shape = (n_slow, n_fast)
+    defaults = dict.fromkeys(LAYERS, 0.0) | {"usable": 1.0, "limit_first": np.inf, "limit_rise": np.inf}
+    images = [np.broadcast_to(v, (n_slow, n_fast)) for v in (defaults | layers).values()]
     return stripes.line_levels(
         ramp,
-        np.zeros((2, *shape), "f4") if scene is None else scene,
-        np.zeros(shape, "f4") if wing is None else wing,
+        np.stack(images).astype("f4"),
         np.arange(1.0, n_group + 1.0),
-        np.ones(shape, bool) if usable is None else usable,
-        np.zeros(shape, bool) if bright is None else bright,
-        np.full((2, n_slow), np.inf) if limit is None else limit,
         edges=np.array([0, n_fast]) if edges is None else edges,
-        **how,
+        by_median=by_median,
     )
 
 
@@ -67,9 +65,8 @@ def test_injected_levels_come_back(order, dtype):
     ramp = (bias + part * rise + reset + stripe).astype(dtype)
     if order == "slow inside":
         ramp = np.ascontiguousarray(ramp.swapaxes(2, 3)).swapaxes(2, 3)
-    scene = np.stack([bias, rise]).astype("f4")
     before = ramp.copy()
-    levels, spread = levels_of(ramp, scene=scene)
+    levels, spread = levels_of(ramp, start=bias, rise=rise)
     expected = stripe[..., 0] + reset.mean(axis=-1)
     # float32 numbers below 2e4: 2e-3
     np.testing.assert_allclose(levels[..., 0], expected, atol=4e-3)
@@ -110,7 +107,7 @@ def test_noise_of_the_level(by_median, factor):
     """White noise: sigma^2 / n for the mean; pi/2 times that for the median of many pixels."""
     n, sigma = 101, 5.0
     ramp = np.random.default_rng(4).normal(0, sigma, (200, 1, 40, n)).astype("f4")
-    levels, spread = levels_of(ramp, limit=np.full((2, 40), 5 * sigma), by_median=by_median)
+    levels, spread = levels_of(ramp, limit_first=5 * sigma, by_median=by_median)
     # 8000 levels: a variance to 1.6 % (1 sigma); the median's factor at n = 101 is 1 % lower
     assert levels.var() * n / sigma**2 == pytest.approx(factor, rel=0.06)
     assert np.mean(spread**2) == pytest.approx(sigma**2, rel=0.01)
@@ -120,8 +117,8 @@ def test_a_hit_is_left_out_from_its_group_on():
     ramp = np.random.default_rng(5).normal(0, 5, (1, 6, 1, 30)).astype("f4")
     hit = ramp.copy()
     hit[:, 3:, :, 7] += 4000.0
-    limit = np.full((2, 1), 5 * 5 * np.sqrt(2))
-    clean, struck = levels_of(ramp, limit=limit)[0], levels_of(hit, limit=limit)[0]
+    limit = {"limit_first": 25.0, "limit_rise": 25.0 * np.sqrt(2)}
+    clean, struck = levels_of(ramp, **limit)[0], levels_of(hit, **limit)[0]
     np.testing.assert_array_equal(struck[:, :3], clean[:, :3])
     # one pixel of thirty less: the mean of the others differs by about 5 sqrt(2) / 30
     assert np.abs(struck - clean)[:, 3:].max() < 5 * 5 * np.sqrt(2) / 30
@@ -135,12 +132,12 @@ def test_wings_follow_the_light():
     sky, light = 5.0, np.array([1.0, 0.9, 1.0, 1.0])
     time = np.arange(1.0, n_group + 1.0)[:, None, None]
     ramp = ((light[:, None, None, None] * star + sky) * time).astype("f4")
-    scene = np.stack([star + sky, (star + sky) * (n_group - 1)])
+    scene = {"start": star + sky, "rise": (star + sky) * (n_group - 1)}
     usable = np.ones((n_slow, n_fast), bool)
     usable[:, 7:13] = False
     wing = np.where(usable, star * (n_group - 1), 0).astype("f4")
-    followed = levels_of(ramp, scene=scene, wing=wing, usable=usable, bright=star > 500)[0]
-    ignored = levels_of(ramp, scene=scene, wing=wing, usable=usable)[0]
+    followed = levels_of(ramp, **scene, wing=wing, usable=usable, bright=star > 500)[0]
+    ignored = levels_of(ramp, **scene, wing=wing, usable=usable)[0]
     # the light is measured on star and sky, 1000 and 5: 0.1 becomes 0.0995
     np.testing.assert_allclose(followed, 0.0, atol=0.1 * 10 * 3 * 0.006)
     np.testing.assert_allclose(ignored[1, :, 0, 0], -0.1 * 10 * np.array([1, 2, 3]), rtol=1e-4)
@@ -207,8 +204,7 @@ def test_variance_of_the_level_is_that_which_is_found(n_group):
     ramp = (stripe + rng.normal(0, sigma, (n_time, n_group, n_slow, n_fast))).astype("f4")
     usable = np.ones((n_slow, n_fast), bool)
     usable[0] = False
-    limit = np.full((2, n_slow), 5 * np.hypot(sigma, 7) * np.sqrt(2))
-    levels, spread = levels_of(ramp, usable=usable, limit=limit)
+    levels, spread = levels_of(ramp, usable=usable)
     statistics = stat.level_statistics(levels, spread)
     variance = stat.level_variance(statistics, usable, np.array([0, n_fast]), 1.0)
     error = levels - stripe
@@ -216,3 +212,30 @@ def test_variance_of_the_level_is_that_which_is_found(n_group):
     assert error[:, :, 1:].var() == pytest.approx(variance[1:].mean(), rel=0.12)
     # a line without pixels keeps its stripes; robust variance of 300 values, median of 5 lines
     assert variance[0] == pytest.approx(49.0, rel=0.25)
+
+
+@pytest.mark.parametrize("lines_along", [0, 1])
+def test_design_is_the_same_scene_whichever_way_it_is_read(lines_along):
+    rng = np.random.default_rng(9)
+    rows = np.arange(32)[:, None]
+    star = 1000 * np.exp(-0.5 * ((rows - 15) / 0.8) ** 2) * np.ones((1, 50))
+    ramp = np.stack([star + 300, 3 * star + 300]) + rng.normal(0, 5, (20, 2, 32, 50))
+    unusable = np.zeros(ramp.shape, bool)
+    unusable[:, 1, 15, 7] = True
+    good = np.ones((32, 50), bool)
+    good[3, 4] = False
+    options = DesignOptions(
+        spatial_axis=0, lines_along=lines_along, edges=np.array([0, (32, 50)[lines_along]]),
+        half_width=6.0, min_pixels=8, sigma=5.0, point_source=False, follow_light=True,
+    )  # fmt: skip
+    out = dict(zip(LAYERS, stripe_design(ramp.astype("f4"), unusable, good, None, options), strict=True))
+    np.testing.assert_allclose(out["start"], star + 300, atol=8)
+    np.testing.assert_allclose(out["rise"], 2 * star, atol=12)
+    assert not out["usable"][9:22].any()
+    assert out["usable"][:8].sum() == 8 * 50 - 1
+    assert out["bright"][15].sum() == 49
+    assert not out["bright"][:12].any()
+    # 5 sigma of one read, and of the difference of two: 32 or 50 pixels know it to a few per cent
+    free = out["usable"].any(axis=lines_along, keepdims=True) * np.ones((32, 50)) > 0
+    assert out["limit_first"][free].mean() == pytest.approx(25, rel=0.1)
+    assert out["limit_rise"][free].mean() == pytest.approx(25 * np.sqrt(2), rel=0.1)

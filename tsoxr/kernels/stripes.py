@@ -168,12 +168,8 @@ def _first_residual(frame, start, wing, part, base):  # noqa: ANN001, ANN202 -- 
 
 def line_levels(
     ramp: np.ndarray,
-    scene: np.ndarray,
-    wing: np.ndarray,
+    design: np.ndarray,
     group_time: np.ndarray,
-    usable: np.ndarray,
-    bright: np.ndarray,
-    limit: np.ndarray,
     *,
     edges: np.ndarray,
     by_median: bool = False,
@@ -194,19 +190,12 @@ def line_levels(
     ----------
     ramp : (time, group, slow, fast) number
         Counts in any memory order.
-    scene : (2 or more, slow, fast) float32
-        A and B; the rest is not looked at.
-    wing : (slow, fast) float32
-        W.
+    design : (layer, slow, fast) float32
+        Scene, mask and clipping: `tsoxr.kernels.stripe_design.LAYERS`. A value that is not
+        finite is passed over.
     group_time : (group,) float
         Time t since reset. u runs from 0 in the first group to 1 in the last,
         :math:`e_g = t_g / (t_{last} - t_0)`.
-    usable : (slow, fast) bool
-        Pixels that measure the level. A value that is not finite is passed over.
-    bright : (slow, fast) bool
-        Pixels that measure the light; none for f = 1.
-    limit : (2, slow) float
-        Clipping distance for the first group, and for the others.
     edges : (output + 1,) int
         Fast index at which each output begins, and the end.
     by_median : bool
@@ -219,14 +208,15 @@ def line_levels(
     spread : (time, group, slow, output) float32
         Standard deviation of the pixels that were averaged, reset noise only in group 0.
     """
-    side_by_side = abs(ramp.strides[2]) < abs(ramp.strides[3])
-    tile = TILE if side_by_side else 1
-    where = np.stack(np.nonzero(bright))
+    tile = TILE if abs(ramp.strides[2]) < abs(ramp.strides[3]) else 1
     rising = len(group_time) > 1
     span = group_time[-1] - group_time[0] if rising else 1.0
     clock = np.stack([group_time - group_time[0], group_time]) / span * rising
+    start, rise, wing, usable, bright = design[:5]
+    where = np.stack(np.nonzero(bright))
+    limit = np.ascontiguousarray(design[5:7, :, 0])
     return _line_levels(
-        ramp, scene[0], scene[1], wing, clock, usable, where, edges, limit, tile, by_median
+        ramp, start, rise, wing, clock, usable > 0, where, edges, limit, tile, by_median
     )
 
 

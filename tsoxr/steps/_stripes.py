@@ -1,34 +1,28 @@
 """What the cleaning of stripes needs to know: read-out blocks, background, levels of lines.
 
 Everything static comes from two looks at a sample of the integrations: at the first and the
-last group (scene and mask), and at the levels of the lines (what of them does not vary).
+last group (the design: scene, mask, clipping), and at the levels of the lines (what of them
+does not vary).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from tsoxr import dq, lazy, modes
 from tsoxr.errors import ModeError
-from tsoxr.kernels.light import background_pixels, bright_pixels, wings
-from tsoxr.kernels.stripe_statistics import (
-    drop_short_lines,
-    level_statistics,
-    level_variance,
-    line_limits,
-    pixel_statistics,
-)
+from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, stripe_design
+from tsoxr.kernels.stripe_statistics import level_statistics, level_variance
 from tsoxr.kernels.stripes import line_levels, output_edges, subtract_levels
 
 __all__ = [
+    "design",
     "has_interleaved_outputs",
     "measure_levels",
-    "measuring_pixels",
     "remaining_variance",
-    "scene_statistics",
     "static_levels",
     "subtract_stripes",
 ]
@@ -63,94 +57,60 @@ def _layers(n: int) -> xr.DataArray:
     return xr.DataArray(np.zeros(n), dims="layer")
 
 
-def scene_statistics(ds: xr.Dataset) -> xr.DataArray:
-    """Return medians and scatter of the scene, (layer, y, x); see `pixel_statistics`."""
-    ends = ds[["ramp", "dq_group"]].isel(group=[0, -1]).transpose("time", "group", "y", "x")
-    unusable = dq.has_flag(ends["dq_group"], *dq.UNUSABLE)
-    return lazy.static_from_sample(
-        _pixel_statistics, ends["ramp"], unusable, _layers(5), dims=("layer", "y", "x")
-    )
-
-
-def _pixel_statistics(ramp: np.ndarray, unusable: np.ndarray, _layers: np.ndarray) -> np.ndarray:
-    return pixel_statistics(ramp, unusable)
-
-
-def measuring_pixels(
+def design(
     ds: xr.Dataset,
-    scene: xr.DataArray,
     *,
     mask: xr.DataArray | None,
     half_width: float,
     min_pixels: int,
+    sigma: float,
+    scale: bool,
 ) -> xr.DataArray:
-    """Return the good pixels (y, x) off the light, of lines that have enough of them."""
-    good = _bare(~dq.has_flag(ds["dq_pixel"], *BAD))
-    if mask is not None:
-        usable = good & _bare(mask).drop_attrs().astype(bool)
-    else:
-        usable = _background(ds, scene, good, half_width)
-    axes = list(_axes(ds))
-    return xr.apply_ufunc(
-        drop_short_lines, usable, kwargs={"edges": _edges(ds), "min_pixels": min_pixels},
-        input_core_dims=[axes], output_core_dims=[axes],
-        dask="parallelized", output_dtypes=["?"],
-    ).transpose("y", "x")  # fmt: skip
-
-
-def _bare(array: xr.DataArray) -> xr.DataArray:
-    return array.reset_coords(drop=True).drop_vars(["y", "x"], errors="ignore")
-
-
-def _background(
-    ds: xr.Dataset, scene: xr.DataArray, good: xr.DataArray, half_width: float
-) -> xr.DataArray:
+    """Return scene, mask and clipping, (layer, y, x); see `stripe_design`."""
     mode = ds.attrs.get("tso_mode")
-    point_source = mode in modes.names() and modes.get(mode).imaging
-    how = {"half_width": half_width, "point_source": point_source}
-    return _on_image(ds, background_pixels, _light(ds, scene), good, dtype="?", **how)
+    options = DesignOptions(
+        spatial_axis=("y", "x").index(ds.attrs["spatial_dim"]),
+        lines_along=("y", "x").index(ds.attrs["fast_dim"]),
+        edges=_edges(ds),
+        half_width=half_width,
+        min_pixels=min_pixels,
+        sigma=sigma,
+        point_source=mode in modes.names() and modes.get(mode).imaging,
+        follow_light=scale,
+    )
+    ends = ds[["ramp", "dq_group"]].isel(group=[0, -1]).transpose("time", "group", "y", "x")
+    arrays = [
+        ends["ramp"],
+        dq.has_flag(ends["dq_group"], *dq.UNUSABLE),
+        ~dq.has_flag(ds["dq_pixel"], *BAD).transpose("y", "x"),
+        _layers(len(LAYERS)),
+    ]
+    if mask is not None:
+        arrays.append(mask.transpose("y", "x").astype(bool))
+    return lazy.static_from_sample(partial(_design, options), *arrays, dims=("layer", "y", "x"))
 
 
-def _on_image(
-    ds: xr.Dataset, func: Any, *images: xr.DataArray, dtype: str, **how: Any
-) -> xr.DataArray:
-    """Apply a function of static images (spatial, dispersion) that returns one."""
-    axes = [ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]]
-    return xr.apply_ufunc(
-        func, *images, kwargs=how, input_core_dims=[axes] * len(images), output_core_dims=[axes],
-        dask="parallelized", output_dtypes=[dtype],
-    ).transpose("y", "x")  # fmt: skip
-
-
-def _light(ds: xr.Dataset, scene: xr.DataArray) -> xr.DataArray:
-    """Return the image that shows where the light is: the rise, or the only group."""
-    return scene.isel(layer=1 if ds.sizes["group"] > 1 else 0)
+def _design(
+    options: DesignOptions,
+    ramp: np.ndarray,
+    unusable: np.ndarray,
+    good: np.ndarray,
+    _layers: np.ndarray,
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
+    return stripe_design(ramp, unusable, good, mask, options)
 
 
 def measure_levels(
-    ds: xr.Dataset,
-    scene: xr.DataArray,
-    usable: xr.DataArray,
-    *,
-    sigma: float,
-    by_median: bool,
-    scale: bool,
+    ds: xr.Dataset, static: xr.DataArray, *, by_median: bool
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Return level and pixel scatter of each line, (time, group, slow, output)."""
     slow, fast = _axes(ds)
-    edges, line, image = _edges(ds), [slow, fast], ["layer", slow, fast]
-    limit = xr.apply_ufunc(
-        line_limits, scene, usable, kwargs={"sigma": sigma},
-        input_core_dims=[image, line], output_core_dims=[["part", slow]],
-        dask="parallelized", output_dtypes=["f8"],
-        dask_gufunc_kwargs={"output_sizes": {"part": 2}},
-    )  # fmt: skip
-    wing = _on_image(ds, wings, _light(ds, scene), usable, dtype="f4")
-    bright = _bright(ds, scene) if scale else xr.zeros_like(usable)
+    edges = _edges(ds)
     levels, spread = xr.apply_ufunc(
-        line_levels, ds["ramp"], scene, wing, _group_time(ds), usable, bright, limit,
+        line_levels, ds["ramp"], static, _group_time(ds),
         kwargs={"edges": edges, "by_median": by_median},
-        input_core_dims=[["group", slow, fast], image, line, ["group"], line, line, ["part", slow]],
+        input_core_dims=[["group", slow, fast], ["layer", slow, fast], ["group"]],
         output_core_dims=[["group", slow, "output"]] * 2,
         dask="parallelized", output_dtypes=["f4", "f4"],
         dask_gufunc_kwargs={"output_sizes": {"output": edges.size - 1}},
@@ -158,14 +118,8 @@ def measure_levels(
     return levels, spread
 
 
-def _bright(ds: xr.Dataset, scene: xr.DataArray) -> xr.DataArray:
-    """Return the pixels whose sum follows the star: bright, good, not saturated."""
-    good = _bare(~dq.has_flag(ds["dq_pixel"], *BAD)) & (scene.isel(layer=4) == 0)
-    return _on_image(ds, bright_pixels, _light(ds, scene), good, dtype="?")
-
-
 def _group_time(ds: xr.Dataset) -> xr.DataArray:
-    return _bare(ds["group_time"] if "group_time" in ds.coords else ds["group"]).astype("f8")
+    return (ds["group_time"] if "group_time" in ds.coords else ds["group"]).astype("f8")
 
 
 def static_levels(ds: xr.Dataset, levels: xr.DataArray, spread: xr.DataArray) -> xr.DataArray:
@@ -195,7 +149,7 @@ def remaining_variance(
 ) -> xr.DataArray:
     """Return the variance (slow) of the level that one group of a line is left with, DN2."""
     slow, fast = _axes(ds)
-    how: dict[str, Any] = {"edges": _edges(ds), "efficiency": efficiency}
+    how = {"edges": _edges(ds), "efficiency": efficiency}
     variance = xr.apply_ufunc(
         level_variance, statistics, usable, kwargs=how,
         input_core_dims=[["layer", "group", slow, "output"], [slow, fast]], output_core_dims=[[slow]],

@@ -27,6 +27,7 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import schema
+from tsoxr.kernels.stripe_design import LAYERS
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
 from tsoxr.steps import _stripes
@@ -130,13 +131,11 @@ def clean_1overf(
     if ds.sizes["time"] < 2:
         note("one integration: stripes cannot be told from what is static, data unchanged")
         return ds
-    scene = _stripes.scene_statistics(ds)
-    usable = _stripes.measuring_pixels(
-        ds, scene, mask=mask, half_width=trace_half_width, min_pixels=min_pixels
+    design = _stripes.design(
+        ds, mask=mask, half_width=trace_half_width, min_pixels=min_pixels, sigma=sigma, scale=scale
     )
-    levels, spread = _stripes.measure_levels(
-        ds, scene, usable, sigma=sigma, by_median=method == "median", scale=scale
-    )
+    usable = design.isel(layer=LAYERS.index("usable")) > 0
+    levels, spread = _stripes.measure_levels(ds, design, by_median=method == "median")
     static = _stripes.static_levels(ds, levels, spread)
     stripe = (levels - static.isel(layer=0)).astype("f4")
     ramp = _stripes.subtract_stripes(ds, stripe)

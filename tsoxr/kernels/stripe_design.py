@@ -1,0 +1,99 @@
+"""What the measurement of stripes holds constant: scene, mask and clipping of every pixel.
+
+One image of several layers, so that a streaming pass over the data waits for one thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsoxr.kernels.light import background_pixels, bright_pixels, wings
+from tsoxr.kernels.stripe_statistics import drop_short_lines, line_limits, pixel_statistics
+
+__all__ = ["LAYERS", "DesignOptions", "stripe_design"]
+
+LAYERS = ("start", "rise", "wing", "usable", "bright", "limit_first", "limit_rise")
+"""Median first group and rise to the last, wings of the star in the rise, DN; whether a pixel
+measures its line, or the star's light (0 or 1); clipping distance of its line for the first
+group and for rises, DN."""
+
+
+@dataclass(frozen=True)
+class DesignOptions:
+    """How the design is made; see `stripe_design`.
+
+    ``spatial_axis`` of an image (y, x); ``lines_along`` the axis of the lines; ``edges``
+    (output + 1,) along a line; ``half_width`` pixels; ``follow_light`` for pixels that
+    measure the star.
+    """
+
+    spatial_axis: int
+    lines_along: int
+    edges: np.ndarray
+    half_width: float
+    min_pixels: int
+    sigma: float
+    point_source: bool
+    follow_light: bool
+
+
+def stripe_design(
+    ramp: np.ndarray,
+    unusable: np.ndarray,
+    good: np.ndarray,
+    mask: np.ndarray | None,
+    options: DesignOptions,
+) -> np.ndarray:
+    """Derive scene, mask and clipping from a sample of the integrations.
+
+    Parameters
+    ----------
+    ramp : (time, group, y, x) number
+        First and last group, DN.
+    unusable : (time, group, y, x) bool
+        Saturated groups and the like.
+    good : (y, x) bool
+        Pixels to trust.
+    mask : (y, x) bool or None
+        Pixels that may measure the stripes; found from the light if ``None``.
+    options : DesignOptions
+        The rest.
+
+    Returns
+    -------
+    (layer, y, x) float32
+        See `LAYERS`.
+    """
+    statistics = pixel_statistics(ramp, unusable)
+    light = statistics[1] if (statistics[1] != 0).any() else statistics[0]
+    usable = good & mask if mask is not None else _background(light, good, options)
+    usable = _along_lines(drop_short_lines, usable, options, options.edges, options.min_pixels)
+    wing = _oriented(wings(_oriented(light, options), _oriented(usable, options)), options)
+    bright = bright_pixels(light, good & (statistics[4] == 0)) & options.follow_light
+    lines = (
+        (statistics, usable) if options.lines_along == 1 else (statistics.swapaxes(1, 2), usable.T)
+    )
+    limits = line_limits(*lines, options.sigma)[:, :, None] * np.ones(lines[1].shape)
+    limits = limits if options.lines_along == 1 else limits.swapaxes(1, 2)
+    return np.stack([*statistics[:2], wing, usable, bright, *limits]).astype(np.float32)
+
+
+def _background(light: np.ndarray, good: np.ndarray, options: DesignOptions) -> np.ndarray:
+    found = background_pixels(
+        _oriented(light, options),
+        _oriented(good, options),
+        options.half_width,
+        point_source=options.point_source,
+    )
+    return _oriented(found, options)
+
+
+def _oriented(image: np.ndarray, options: DesignOptions) -> np.ndarray:
+    """Turn (y, x) into (spatial, dispersion), and back."""
+    return image if options.spatial_axis == 0 else image.T
+
+
+def _along_lines(func, usable: np.ndarray, options: DesignOptions, *args: object) -> np.ndarray:  # noqa: ANN001
+    return func(usable, *args) if options.lines_along == 1 else func(usable.T, *args).T
