@@ -12,8 +12,9 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
-import tsoxr
 import xarray as xr
+
+import tsoxr
 
 RAMPS = (
     "flag_saturation",

@@ -2,7 +2,7 @@
 
 Writes a simulated NIRSpec PRISM exposure of the wanted size, then reduces it from raw
 ramps to a white light curve in a process of its own and reports that process's peak
-resident memory (what `getrusage` says), beside what the interpreter with its imports takes.
+resident memory (``VmHWM`` of Linux), beside what the interpreter with its imports takes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 
 REDUCE = """
-import json, resource, sys, time
+import json, sys, time
 import tsoxr
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    with open("/proc/self/status") as status:  # getrusage would count the parent's memory at the fork
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024**2
 tsoxr.set_options(progress=False)
 folder = sys.argv[1]
 ramps = tsoxr.open(folder + "/raw/*_uncal.fits")

@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE / "_ext"))
 sys.path.insert(0, str(HERE.parent))
 
 import registry_tables  # noqa: E402 -- found through the paths set above
+
 import tsoxr  # noqa: E402
 
 project = "tsoxr"

@@ -5,8 +5,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import testing
 
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import accessor, dq, modes, registry, schema
 
 DOCS = Path(__file__).parents[1] / "docs"

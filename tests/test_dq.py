@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from tsoxr import dq, testing
 
 FLAGS = hnp.arrays(np.uint32, (4, 3), elements=st.integers(0, 2**32 - 1))

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import history, testing
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tsoxr"
 LAYERS = [
     {"kernels"},
-    {"errors", "options", "dq", "schema", "modes", "history", "lazy"},
+    {"errors", "options", "dq", "schema", "modes", "history", "lazy", "chunks"},
     {"registry"},
     {"io"},
     {"plots"},

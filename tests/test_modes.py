@@ -1,6 +1,7 @@
 """Modes: found by header, complete, and overridden by a user's table."""
 
 import pytest
+
 import tsoxr
 from tsoxr import modes, registry, testing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 from md_text import code, eval_rst, table
+
 from tsoxr import accessor, dq, modes, registry, schema
 
 

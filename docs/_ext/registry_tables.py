@@ -16,6 +16,7 @@ from typing import Any
 
 import model_tables
 import step_pages
+
 import tsoxr
 from tsoxr import modes, registry, schema
 

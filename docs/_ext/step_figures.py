@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import registry, testing
 
 MODE = "nirspec-prism"

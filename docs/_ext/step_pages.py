@@ -6,6 +6,7 @@ import inspect
 
 import xarray as xr
 from md_text import code, eval_rst, table
+
 from tsoxr import modes, registry
 
 # ------------------------------------------------------------------------- steps

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+
 from tsoxr import dq
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step

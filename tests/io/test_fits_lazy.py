@@ -5,10 +5,11 @@ import tracemalloc
 import dask
 import numpy as np
 import pytest
-import tsoxr
 from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tsoxr
 from tsoxr.io.fits_lazy import FitsArray, integrations_per_chunk, lazy
 from tsoxr.io.layout import array_on_disk
 

@@ -5,8 +5,9 @@ import dask.array as da
 import netCDF4
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import io, lazy, testing
 
 KINDS = ("ramps", "rates", "spectra", "lightcurves")

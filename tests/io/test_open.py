@@ -5,9 +5,10 @@ import gzip
 import dask
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
 from astropy.io import fits
+
+import tsoxr
 from tsoxr import dq, lazy, schema, testing
 
 RATE = np.arange(4 * 8 * 16, dtype=np.float32).reshape(4, 8, 16)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import tsoxr
 from tsoxr.io import read_offset, readout
 

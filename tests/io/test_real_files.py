@@ -3,6 +3,7 @@
 import netCDF4
 import numpy as np
 import pytest
+
 import tsoxr
 from tsoxr import dq, schema
 

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+
 import tsoxr
 from tsoxr import dq
 from tsoxr.io import reference

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import lazy
 
 RATE = np.arange(4 * 8 * 16, dtype=np.float32).reshape(4, 8, 16)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import schema, simulation
 
 

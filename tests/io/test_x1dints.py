@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
 from astropy.io import fits
+
+import tsoxr
 from tsoxr import dq, schema
 
 WAVELENGTH = np.linspace(5.0, 1.0, 20)  # descending, as for MIRI and SOSS

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tsoxr.kernels import background as kernel
 
 N_T, N_Y, N_X = 40, 24, 30

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tsoxr.kernels.binning import bin_sum, mean_in_bins, scatter_over_error, total_in_bins
 from tsoxr.kernels.grids import (
     edges_of_constant_resolution,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import erf
+
 from tsoxr.kernels.extraction import coverage
 from tsoxr.kernels.profile import (
     median_images,

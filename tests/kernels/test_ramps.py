@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tsoxr import dq
 from tsoxr.kernels import ramp_noise, ramps
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy.special import erf
+
 from tsoxr.kernels import ridge
 from tsoxr.kernels import trace as kernel
 

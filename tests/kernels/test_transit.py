@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
+
 from tsoxr.kernels.transit import projected_separation, quadratic_transit, transit_duration
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tsoxr.kernels.wavelength import NOMINAL, nominal_key, pixel_at, wavelength_at
 
 

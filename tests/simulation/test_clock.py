@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from tsoxr.simulation import exposure
 from tsoxr.simulation.clock import Clock, barycentric_delay, miri_readout, nir_readout
 

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from tsoxr.simulation import exposure
 from tsoxr.simulation.clock import TICK, Clock, Readout
 from tsoxr.simulation.detector import apply_linearity

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+
 from tsoxr.errors import ModeError, TsoWarning
 from tsoxr.simulation import SOURCES, exposure, simulate
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import dq, schema
 from tsoxr.simulation import exposure, simulate
 from tsoxr.simulation.detector import apply_linearity

@@ -4,9 +4,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
 from astropy.io import fits
+
+import tsoxr
 from tsoxr.simulation import exposure
 from tsoxr.simulation.write_references import REFERENCE_TYPES
 

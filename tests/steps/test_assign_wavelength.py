@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr.errors import ModeError
 from tsoxr.history import records
 from tsoxr.kernels.wavelength import NOMINAL, pixel_at

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import dq, testing
 from tsoxr.errors import SchemaError
 from tsoxr.history import records

@@ -6,8 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import dq, testing
 from tsoxr.errors import SchemaError, TsoError
 from tsoxr.history import records

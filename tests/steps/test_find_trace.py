@@ -4,8 +4,9 @@ import csv
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import dq, simulation
 
 MODES = ("nirspec-prism", "miri-lrs")

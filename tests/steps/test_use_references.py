@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tsoxr
 import xarray as xr
+
+import tsoxr
 from tsoxr import dq, schema, testing
 
 

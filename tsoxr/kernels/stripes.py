@@ -14,7 +14,7 @@ import numpy as np
 
 from tsoxr.kernels.stripe_statistics import median_of
 
-__all__ = ["clipped_mean", "line_levels", "output_edges", "subtract_levels"]
+__all__ = ["clean_lines", "clipped_mean", "line_levels", "output_edges", "subtract_levels"]
 
 TILE = 16
 """Lines gathered together when neighbouring lines lie side by side in memory (64 bytes)."""
@@ -241,3 +241,33 @@ def subtract_levels(ramp: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> 
         part = (..., slice(begin, end))
         np.subtract(ramp[part], levels[..., o, None], out=out[part], dtype=np.float32)
     return out
+
+
+def clean_lines(
+    ramp: np.ndarray,
+    design: np.ndarray,
+    group_time: np.ndarray,
+    baseline: np.ndarray,
+    *,
+    edges: np.ndarray,
+    by_median: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract from each line what its level departs from the static one.
+
+    Parameters
+    ----------
+    ramp, design, group_time, edges, by_median
+        As for `line_levels`.
+    baseline : (group, slow, output) float
+        Level that stays in the data.
+
+    Returns
+    -------
+    clean : (time, group, slow, fast) float32
+        In the memory order of ``ramp``.
+    stripe : (time, group, slow, output) float32
+        What was subtracted.
+    """
+    levels, _ = line_levels(ramp, design, group_time, edges=edges, by_median=by_median)
+    stripe = (levels - baseline).astype(np.float32)
+    return subtract_levels(ramp, stripe, edges), stripe

@@ -16,16 +16,9 @@ from tsoxr import dq, lazy, modes
 from tsoxr.errors import ModeError
 from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, stripe_design
 from tsoxr.kernels.stripe_statistics import level_statistics, level_variance
-from tsoxr.kernels.stripes import line_levels, output_edges, subtract_levels
+from tsoxr.kernels.stripes import clean_lines, line_levels, output_edges
 
-__all__ = [
-    "design",
-    "has_interleaved_outputs",
-    "measure_levels",
-    "remaining_variance",
-    "static_levels",
-    "subtract_stripes",
-]
+__all__ = ["clean", "design", "has_interleaved_outputs", "remaining_variance", "static_levels"]
 
 BAD = (
     "DO_NOT_USE", "REFERENCE_PIXEL", "NON_SCIENCE", "DEAD", "HOT", "WARM", "RC", "TELEGRAPH",
@@ -101,30 +94,20 @@ def _design(
     return stripe_design(ramp, unusable, good, mask, options)
 
 
-def measure_levels(
-    ds: xr.Dataset, static: xr.DataArray, *, by_median: bool
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return level and pixel scatter of each line, (time, group, slow, output)."""
+def static_levels(ds: xr.Dataset, scene: xr.DataArray, *, by_median: bool) -> xr.DataArray:
+    """Return what does not vary about the levels, (layer, group, slow, output)."""
     slow, fast = _axes(ds)
     edges = _edges(ds)
+    chosen = lazy.sample_indices(ds.sizes["time"])
     levels, spread = xr.apply_ufunc(
-        line_levels, ds["ramp"], static, _group_time(ds),
+        line_levels, ds["ramp"].isel(time=chosen), scene, _group_time(ds),
         kwargs={"edges": edges, "by_median": by_median},
         input_core_dims=[["group", slow, fast], ["layer", slow, fast], ["group"]],
         output_core_dims=[["group", slow, "output"]] * 2,
         dask="parallelized", output_dtypes=["f4", "f4"],
         dask_gufunc_kwargs={"output_sizes": {"output": edges.size - 1}},
     )  # fmt: skip
-    return levels, spread
-
-
-def _group_time(ds: xr.Dataset) -> xr.DataArray:
-    return (ds["group_time"] if "group_time" in ds.coords else ds["group"]).astype("f8")
-
-
-def static_levels(ds: xr.Dataset, levels: xr.DataArray, spread: xr.DataArray) -> xr.DataArray:
-    """Return what does not vary about the levels, (layer, group, slow, output)."""
-    dims = ("layer", "group", ds.attrs["slow_dim"], "output")
+    dims = ("layer", "group", slow, "output")
     return lazy.static_from_sample(
         _level_statistics, levels, spread, _layers(3), dims=dims, dtype="f8"
     )
@@ -134,14 +117,27 @@ def _level_statistics(levels: np.ndarray, spread: np.ndarray, _layers: np.ndarra
     return level_statistics(levels, spread)
 
 
-def subtract_stripes(ds: xr.Dataset, stripe: xr.DataArray) -> xr.DataArray:
-    """Return the ramps minus the stripe (time, group, slow, output) of each line."""
-    core = ["group", *_axes(ds)]
-    return xr.apply_ufunc(
-        subtract_levels, ds["ramp"], stripe, kwargs={"edges": _edges(ds)},
-        input_core_dims=[core, ["group", ds.attrs["slow_dim"], "output"]], output_core_dims=[core],
-        dask="parallelized", output_dtypes=["f4"],
-    ).transpose(*ds["ramp"].dims)  # fmt: skip
+def _group_time(ds: xr.Dataset) -> xr.DataArray:
+    return (ds["group_time"] if "group_time" in ds.coords else ds["group"]).astype("f8")
+
+
+def clean(
+    ds: xr.Dataset, scene: xr.DataArray, static: xr.DataArray, *, by_median: bool
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the ramps without stripes, and the stripes (time, group, slow, output).
+
+    One task for each chunk, so that no chunk waits half done for what is static.
+    """
+    slow, fast = _axes(ds)
+    ramp, stripe = xr.apply_ufunc(
+        clean_lines, ds["ramp"], scene, _group_time(ds), static.isel(layer=0),
+        kwargs={"edges": _edges(ds), "by_median": by_median},
+        input_core_dims=[["group", slow, fast], ["layer", slow, fast], ["group"],
+                         ["group", slow, "output"]],
+        output_core_dims=[["group", slow, fast], ["group", slow, "output"]],
+        dask="parallelized", output_dtypes=["f4", "f4"],
+    )  # fmt: skip
+    return ramp.transpose(*ds["ramp"].dims), stripe
 
 
 def remaining_variance(

@@ -131,14 +131,13 @@ def clean_1overf(
     if ds.sizes["time"] < 2:
         note("one integration: stripes cannot be told from what is static, data unchanged")
         return ds
-    design = _stripes.design(
+    by_median = method == "median"
+    scene = _stripes.design(
         ds, mask=mask, half_width=trace_half_width, min_pixels=min_pixels, sigma=sigma, scale=scale
     )
-    usable = design.isel(layer=LAYERS.index("usable")) > 0
-    levels, spread = _stripes.measure_levels(ds, design, by_median=method == "median")
-    static = _stripes.static_levels(ds, levels, spread)
-    stripe = (levels - static.isel(layer=0)).astype("f4")
-    ramp = _stripes.subtract_stripes(ds, stripe)
+    static = _stripes.static_levels(ds, scene, by_median=by_median)
+    ramp, stripe = _stripes.clean(ds, scene, static, by_median=by_median)
+    usable = scene.isel(layer=LAYERS.index("usable")) > 0
     variance = _stripes.remaining_variance(ds, static, usable, VARIANCE_OF[method])
     own = {"ramp": schema.label(ramp, "ramps", "ramp"), "stripe_variance": variance}
     kept = variance.assign_attrs(long_name="variance of the level of one group", units="DN2")

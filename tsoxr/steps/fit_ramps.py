@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tsoxr import lazy, schema
+from tsoxr import chunks, lazy, schema
 from tsoxr.kernels import ramps as kernels
 from tsoxr.kernels.ramp_noise import point_to_point, usual_pattern
 from tsoxr.plots import style
 from tsoxr.registry import carry_diagnostics, derived, diagnostic, step
-from tsoxr.steps import _chunks, _ramps
+from tsoxr.steps import _ramps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +118,7 @@ def fit_ramps(
     pattern = seen.extra.rename(layer="group").astype("u1")
     weights, variance = _weights(method, pattern, seen.noise, times)
     dims = ("time", *_ramps.GROUP_DIMS)
-    rate, error, flags = _chunks.per_chunk(
+    rate, error, flags = chunks.per_chunk(
         functools.partial(kernels.fit, readout=times),
         *[ds["ramp"].transpose(*dims), ds["dq_group"].transpose(*dims)],
         *[weights, pattern, variance, seen.noise],

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from tsoxr import lazy, schema
+from tsoxr import chunks, lazy, schema
 from tsoxr.errors import TsoError
 from tsoxr.kernels import jumps as kernels
 from tsoxr.kernels.ramp_noise import noise_ratio
 from tsoxr.kernels.ramps import Readout
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, step
-from tsoxr.steps import _chunks, _ramps
+from tsoxr.steps import _ramps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,7 +134,7 @@ def flag_jumps(
     )
     flags = _search(ds, noise, times, rule)
     dims = ("time", *_ramps.GROUP_DIMS)
-    (count,) = _chunks.per_chunk(
+    (count,) = chunks.per_chunk(
         _counted,
         ds["dq_group"].transpose(*dims),
         flags.transpose(*dims),
@@ -197,9 +197,9 @@ def _search(
     ramp, flags = ds["ramp"].transpose(*dims), ds["dq_group"].transpose(*dims)
     arguments = {"readout": times, "rule": rule}
     if lazy.is_lazy(ramp) or lazy.is_lazy(flags):
-        chunks = (ramp if lazy.is_lazy(ramp) else flags).chunksizes["time"]
+        sizes = (ramp if lazy.is_lazy(ramp) else flags).chunksizes["time"]
         data = _search_chunks(
-            ramp.chunk(time=chunks).data, flags.chunk(time=chunks).data, noise, arguments
+            ramp.chunk(time=sizes).data, flags.chunk(time=sizes).data, noise, arguments
         )
     else:
         data = kernels.find(ramp.values, flags.values, noise.values, **arguments)
@@ -221,7 +221,7 @@ def _search_chunks(ramp: Any, flags: Any, noise: xr.DataArray, arguments: dict[s
         search = functools.partial(kernels.find, rows=(first - start, last - start), **arguments)
         parts.append(
             da.blockwise(
-                _chunks.Unwrapped(search), "tgyx",
+                chunks.Unwrapped(search), "tgyx",
                 ramp[start:stop].rechunk(-1), "tgyx",
                 flags[start:stop].rechunk(-1), "tgyx",
                 static, "nyx",

@@ -90,6 +90,7 @@ class Unwrapped:
     func: Callable[..., Any]
 
     def __call__(self, *arrays: Any) -> Any:
+        """Unwrap each array and call the function."""
         return self.func(*[self._block(array) for array in arrays])
 
     @staticmethod
