@@ -17,14 +17,18 @@ def point_to_point(flux):
 @pytest.mark.parametrize("product", ["rateints", "calints"])
 def test_mirisim_goes_through_to_spectra(real_data_dir, product):
     path = real_data_dir / "formats" / f"mirisim_ngts10_{product}.fits"
-    with pytest.warns(tsoxr.TsoWarning, match="INT_TIMES has no rows; times are built from EXPSTART"):
+    with pytest.warns(
+        tsoxr.TsoWarning, match="INT_TIMES has no rows; times are built from EXPSTART"
+    ):
         rates = tsoxr.open(path)
     assert rates.tso.validate() == []
     assert rates.attrs["time_source"] == "EXPSTART"
     assert rates.time.attrs["time_scale"] == "utc"
     assert rates.attrs["tso_mode"] == "miri-lrs"
     assert rates.attrs["dispersion_dim"] == "y"
-    rates = rates.tso.flag_outliers().tso.find_trace().tso.subtract_background().tso.assign_wavelength()
+    rates = (
+        rates.tso.flag_outliers().tso.find_trace().tso.subtract_background().tso.assign_wavelength()
+    )
     spectra = rates.tso.extract()
     assert spectra.tso.validate() == []
     assert spectra.sizes["time"] == 4
