@@ -43,7 +43,9 @@ def test_saturation_by_brute_force(ramp, dq, start, grow):
 
 
 def test_saturation_start():
-    ramp = np.array([[10.0, 20.0, 30.0], [np.nan, 50.0, 5.0], [1.0, 2.0, 3.0]], "f4")[:, :, None, None]
+    ramp = np.array([[10.0, 20.0, 30.0], [np.nan, 50.0, 5.0], [1.0, 2.0, 3.0]], "f4")[
+        :, :, None, None
+    ]
     start = detector.saturation_start(ramp, np.array([[20.0]], "f4"))
     np.testing.assert_array_equal(start[:, 0, 0], [1, 1, 3])
 
@@ -81,7 +83,9 @@ def test_linearity_stops_at_the_first_saturated_group():
 
 def test_labels():
     np.testing.assert_array_equal(detector.level_labels(4, 1), [0, 1, 0, 1])
-    np.testing.assert_array_equal(detector.level_labels(8, 4, by_parity=False), [0, 0, 1, 1, 2, 2, 3, 3])
+    np.testing.assert_array_equal(
+        detector.level_labels(8, 4, by_parity=False), [0, 0, 1, 1, 2, 2, 3, 3]
+    )
     np.testing.assert_array_equal(detector.level_labels(6, 4, interleaved=True), [0, 1, 2, 3, 0, 1])
 
 

@@ -34,7 +34,9 @@ def test_curved_trace_with_two_horns_and_a_brighter_spot():
     x = np.arange(2048)
     u = (x - 1500) / 1000
     truth = 40 + 25 * u**2 + 6 * u**3
-    image = spectrum(truth - 7.5, 2.0, 1.0, n_spatial=256) + spectrum(truth + 7.5, 2.0, 1.0, n_spatial=256, seed=2)
+    image = spectrum(truth - 7.5, 2.0, 1.0, n_spatial=256) + spectrum(
+        truth + 7.5, 2.0, 1.0, n_spatial=256, seed=2
+    )
     image[190:200, 700:740] += 5000.0
     center, _ = light.center_line(image, everything(image))
     inside = truth < 240
@@ -62,7 +64,10 @@ def test_dark_positions_are_background_throughout():
 
 
 def test_a_second_order_is_left_out():
-    first, second = spectrum(20.0, 3.0, 1.0, n_spatial=96), spectrum(70.0, 4.0, 0.1, n_spatial=96, seed=4)
+    first, second = (
+        spectrum(20.0, 3.0, 1.0, n_spatial=96),
+        spectrum(70.0, 4.0, 0.1, n_spatial=96, seed=4),
+    )
     found = light.background_pixels(first + second, everything(first), 15.0)
     assert not found[66:75].any()
     assert found[40:55].mean() > 0.95
@@ -87,7 +92,9 @@ def test_no_light_at_all():
 
 def test_point_source_with_many_peaks():
     y, x = np.mgrid[:64, :200]
-    ring = np.exp(-0.5 * ((np.hypot(y - 30, x - 90) - 15) / 2.0) ** 2) * (1 + 0.5 * np.cos(6 * np.arctan2(y - 30, x - 90)))
+    ring = np.exp(-0.5 * ((np.hypot(y - 30, x - 90) - 15) / 2.0) ** 2) * (
+        1 + 0.5 * np.cos(6 * np.arctan2(y - 30, x - 90))
+    )
     image = 1000 * ring + np.random.default_rng(6).normal(0, 1, ring.shape)
     distance = light.distance_from_light(image, everything(image), point_source=True)
     assert distance[30, 90] < 1.5

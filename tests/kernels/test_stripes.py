@@ -14,7 +14,11 @@ from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, stripe_design
 def levels_of(ramp, *, edges=None, by_median=False, **layers):
     """Call `line_levels` with a dark scene without bias, all pixels usable, unless told otherwise."""
     n_group, n_slow, n_fast = ramp.shape[1:]
-    defaults = dict.fromkeys(LAYERS, 0.0) | {"usable": 1.0, "limit_first": np.inf, "limit_rise": np.inf}
+    defaults = dict.fromkeys(LAYERS, 0.0) | {
+        "usable": 1.0,
+        "limit_first": np.inf,
+        "limit_rise": np.inf,
+    }
     images = [np.broadcast_to(v, (n_slow, n_fast)) for v in (defaults | layers).values()]
     return stripes.line_levels(
         ramp,
@@ -228,7 +232,9 @@ def test_design_is_the_same_scene_whichever_way_it_is_read(lines_along):
         spatial_axis=0, lines_along=lines_along, edges=np.array([0, (32, 50)[lines_along]]),
         half_width=6.0, min_pixels=8, sigma=5.0, point_source=False, follow_light=True,
     )  # fmt: skip
-    out = dict(zip(LAYERS, stripe_design(ramp.astype("f4"), unusable, good, None, options), strict=True))
+    out = dict(
+        zip(LAYERS, stripe_design(ramp.astype("f4"), unusable, good, None, options), strict=True)
+    )
     np.testing.assert_allclose(out["start"], star + 300, atol=8)
     np.testing.assert_allclose(out["rise"], 2 * star, atol=12)
     assert not out["usable"][10:21].any()

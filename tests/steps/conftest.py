@@ -37,13 +37,23 @@ def ramps(
     dims = ("time", "group", "y", "x")
     data = {
         "ramp": schema.label(xr.DataArray(counts, dims=dims), "ramps", "ramp"),
-        "dq_group": schema.label(xr.DataArray(np.zeros(counts.shape, "u1"), dims=dims), "ramps", "dq_group"),
-        "dq_pixel": schema.label(xr.DataArray(np.zeros(shape, "u4"), dims=dims[2:]), "ramps", "dq_pixel"),
+        "dq_group": schema.label(
+            xr.DataArray(np.zeros(counts.shape, "u1"), dims=dims), "ramps", "dq_group"
+        ),
+        "dq_pixel": schema.label(
+            xr.DataArray(np.zeros(shape, "u4"), dims=dims[2:]), "ramps", "dq_pixel"
+        ),
     }
     coords = {
-        "time": schema.label(xr.DataArray(60000 + np.arange(n_time) * 3e-5, dims="time"), "ramps", "time"),
-        "group": schema.label(xr.DataArray(np.arange(1, n_groups + 1, dtype="i2"), dims="group"), "ramps", "group"),
-        "group_time": schema.label(xr.DataArray(time_since_reset, dims="group"), "ramps", "group_time"),
+        "time": schema.label(
+            xr.DataArray(60000 + np.arange(n_time) * 3e-5, dims="time"), "ramps", "time"
+        ),
+        "group": schema.label(
+            xr.DataArray(np.arange(1, n_groups + 1, dtype="i2"), dims="group"), "ramps", "group"
+        ),
+        "group_time": schema.label(
+            xr.DataArray(time_since_reset, dims="group"), "ramps", "group_time"
+        ),
         "y": schema.label(xr.DataArray(np.arange(shape[0], dtype="i4"), dims="y"), "ramps", "y"),
         "x": schema.label(xr.DataArray(np.arange(shape[1], dtype="i4"), dims="x"), "ramps", "x"),
     }

@@ -11,15 +11,21 @@ STRIPE, MASK = "clean_1overf_stripe", "clean_1overf_mask"
 SHAPE = (32, 64)
 
 
-def striped(small, *, sigma=8.0, noise=0.0, reset=0.0, fast="y", n_time=40, shape=SHAPE, seed=1, **how):
+def striped(
+    small, *, sigma=8.0, noise=0.0, reset=0.0, fast="y", n_time=40, shape=SHAPE, seed=1, **how
+):
     """Return ramps with stripes, and the stripes (time, group, y, x); how: see `small.ramps`."""
     rng = np.random.default_rng(seed)
     n_groups = how.get("n_groups", 5)
     lines = (n_time, n_groups, 1, shape[1]) if fast == "y" else (n_time, n_groups, shape[0], 1)
     stripe = rng.normal(0, sigma, lines)
-    white = rng.normal(0, noise, (n_time, n_groups, *shape)) + rng.normal(0, reset, (n_time, 1, *shape))
+    white = rng.normal(0, noise, (n_time, n_groups, *shape)) + rng.normal(
+        0, reset, (n_time, 1, *shape)
+    )
     rate = how.pop("rate", small.trace(shape))
-    return small.ramps(rate, shape=shape, n_time=n_time, fast=fast, offset=stripe + white, **how), stripe
+    return small.ramps(
+        rate, shape=shape, n_time=n_time, fast=fast, offset=stripe + white, **how
+    ), stripe
 
 
 def varying(array):
@@ -82,7 +88,9 @@ def test_variance_is_what_is_left(small, method):
     # 120 x 4 x 64 differences of two groups; the median of 16 is up to 10 % better than pi/2,
     # and counts against the first group, whose error four differences share
     measured = np.var(error) / 2
-    assert measured == pytest.approx(float(out["stripe_variance"].mean()), rel=0.06 if method == "mean" else 0.25)
+    assert measured == pytest.approx(
+        float(out["stripe_variance"].mean()), rel=0.06 if method == "mean" else 0.25
+    )
     assert out["stripe_variance"].dims == ("x",)
     assert out["stripe_variance"].attrs["units"] == "DN2"
 
@@ -91,7 +99,12 @@ def test_mean_beats_median(small):
     """Var(median) / var(mean) of 16 Gaussian values is 1.46; reset noise makes it worse."""
     ds, stripe = striped(small, noise=5.0, reset=20.0)
     error = {
-        method: np.std(varying(ds.tso.clean_1overf(method=method)[STRIPE].transpose("time", "group", "x").values - stripe[:, :, 0]))
+        method: np.std(
+            varying(
+                ds.tso.clean_1overf(method=method)[STRIPE].transpose("time", "group", "x").values
+                - stripe[:, :, 0]
+            )
+        )
         for method in ("mean", "median")
     }
     assert error["mean"] < 0.9 * error["median"]
@@ -102,7 +115,9 @@ def test_lines_without_background_keep_their_stripes(small):
     ds, _ = striped(small, fast="x", noise=5.0, n_time=100)
     out = ds.tso.clean_1overf()
     untouched = (out["clean_1overf_n_pixels"] == 0).values
-    np.testing.assert_array_equal(out["ramp"].values[:, :, untouched], ds["ramp"].values[:, :, untouched])
+    np.testing.assert_array_equal(
+        out["ramp"].values[:, :, untouched], ds["ramp"].values[:, :, untouched]
+    )
     variance = out["stripe_variance"].values
     assert variance[untouched].mean() == pytest.approx(64.0, rel=0.15)
     # the rows at the edge of the mask have fewer than 64 pixels
@@ -160,7 +175,9 @@ def test_mask_keeps_away_from_light_and_bad_pixels(small):
     ds, _ = striped(small, noise=5.0)
     where = np.zeros(SHAPE, bool)
     where[3, 5] = True
-    mask = small.flag_pixels(ds, where, "REFERENCE_PIXEL").tso.clean_1overf(trace_half_width=6.0)[MASK]
+    mask = small.flag_pixels(ds, where, "REFERENCE_PIXEL").tso.clean_1overf(trace_half_width=6.0)[
+        MASK
+    ]
     assert not mask[10:21].any()
     assert not mask[3, 5]
     assert mask[:8].mean() > 0.98
@@ -183,7 +200,12 @@ def test_hits_do_not_disturb(small):
     for t, x in zip(*np.nonzero(rng.random((40, 64)) < 0.1), strict=True):
         struck["ramp"][t, rng.integers(0, 5) :, rng.integers(0, 6), x] += 2000.0
     error = [
-        np.std(varying(d.tso.clean_1overf()[STRIPE].transpose("time", "group", "x").values - stripe[:, :, 0]))
+        np.std(
+            varying(
+                d.tso.clean_1overf()[STRIPE].transpose("time", "group", "x").values
+                - stripe[:, :, 0]
+            )
+        )
         for d in (ds, struck)
     ]
     assert error[1] < 1.03 * error[0]
@@ -233,7 +255,9 @@ def test_simulated_noise_falls_to_that_of_the_pixels():
         feature_depth=0.0, noise=noise, seed=3,
     ).tso.subtract_bias()  # fmt: skip
     box = aperture_sum(ds)
-    white_noise = box.mean("time") / float(ds["gain"].mean()) + 7 * 2 * float(ds["read_noise"].mean()) ** 2
+    white_noise = (
+        box.mean("time") / float(ds["gain"].mean()) + 7 * 2 * float(ds["read_noise"].mean()) ** 2
+    )
     cleaned = aperture_sum(ds.tso.clean_1overf())
     line = [float((d.std("time") / np.sqrt(white_noise)).median()) for d in (box, cleaned)]
     total = [float(d.sum("x").std() / np.sqrt(white_noise.sum())) for d in (box, cleaned)]
@@ -264,7 +288,9 @@ def test_one_group(small):
     ds, stripe = striped(small, n_groups=1, n_time=32)
     left = ds.tso.clean_1overf()["ramp"] - small.ramps(small.trace(), n_groups=1, n_time=32)["ramp"]
     # all that varies is gone; the median of the stripes stays
-    np.testing.assert_allclose(left[:, 0, 0], np.broadcast_to(np.median(stripe[:, 0, 0], axis=0), (32, 64)), atol=2e-3)
+    np.testing.assert_allclose(
+        left[:, 0, 0], np.broadcast_to(np.median(stripe[:, 0, 0], axis=0), (32, 64)), atol=2e-3
+    )
 
 
 def test_imaging_leaves_out_a_disc(small):
@@ -299,7 +325,10 @@ def test_spectrum_of_the_stripes_is_that_of_white_noise(small):
         ({"min_pixels": -1}, "min_pixels is -1"),
         ({"trace_half_width": 0}, "trace_half_width is 0"),
         ({"mask": np.ones(SHAPE, bool)}, "mask is ndarray; give a DataArray"),
-        ({"mask": xr.DataArray(np.ones((3, 4), bool), dims=("y", "x"))}, r"with sizes \{'y': 32, 'x': 64\}"),
+        (
+            {"mask": xr.DataArray(np.ones((3, 4), bool), dims=("y", "x"))},
+            r"with sizes \{'y': 32, 'x': 64\}",
+        ),
     ],
 )
 def test_bad_input(small, given, message):
@@ -311,4 +340,9 @@ def test_bad_input(small, given, message):
 def test_contract(small, fast):
     ds, _ = striped(small, noise=5.0, reset=20.0, fast=fast, n_outputs=1 if fast == "y" else 4)
     testing.check_step("clean_1overf", ds)
-    testing.check_step("clean_1overf", ds.assign(ramp=(ds["ramp"] + 500).astype("u2")), method="median", scale=False)
+    testing.check_step(
+        "clean_1overf",
+        ds.assign(ramp=(ds["ramp"] + 500).astype("u2")),
+        method="median",
+        scale=False,
+    )

@@ -15,7 +15,9 @@ def with_border(small, offset, *, shape=(32, 128), rows=4, **attrs):
     border = np.arange(shape[0])[:, None] < rows
     # reference pixels are blind
     blind = ds["ramp"].where(ds["y"] >= rows, np.broadcast_to(offset, ds["ramp"].shape))
-    return small.flag_pixels(ds.assign(ramp=blind.astype("f4")), border * np.ones(shape, bool), "REFERENCE_PIXEL")
+    return small.flag_pixels(
+        ds.assign(ramp=blind.astype("f4")), border * np.ones(shape, bool), "REFERENCE_PIXEL"
+    )
 
 
 @pytest.mark.parametrize(("n_outputs", "fast"), [(1, "x"), (4, "x"), (1, "y")])
@@ -67,7 +69,9 @@ def test_hits_on_reference_pixels(small):
     ds = with_border(small, offset, fast="x")
     struck = ds.copy(deep=True)
     struck["ramp"][4, 2:, 1, 10:16] += 5000.0
-    change = abs(struck.tso.correct_reference_pixels()[LEVEL] - ds.tso.correct_reference_pixels()[LEVEL])
+    change = abs(
+        struck.tso.correct_reference_pixels()[LEVEL] - ds.tso.correct_reference_pixels()[LEVEL]
+    )
     # three of 256 pixels fewer: 3 sqrt(2) sqrt(3) / 256 = 0.03 DN, 1 sigma
     assert float(change.max()) < 0.15
 
@@ -96,14 +100,18 @@ def test_output_without_reference_pixels_is_left_alone(small):
     shape = (32, 128)
     ds = small.ramps(shape=shape, offset=offset, fast="x", n_outputs=4)
     columns = np.arange(128)
-    ds = small.flag_pixels(ds, ((columns < 4) | (columns >= 124)) * np.ones(shape, bool), "REFERENCE_PIXEL")
+    ds = small.flag_pixels(
+        ds, ((columns < 4) | (columns >= 124)) * np.ones(shape, bool), "REFERENCE_PIXEL"
+    )
     out = ds.tso.correct_reference_pixels()["ramp"]
     np.testing.assert_allclose(out[..., :32], 0.0, atol=1e-3)
     np.testing.assert_array_equal(out[..., 32:96], ds["ramp"][..., 32:96])
 
 
 def test_nirspec_subarray_has_none(small):
-    out = tsoxr.simulate("nirspec-prism", kind="ramps", n_integrations=4, seed=1).tso.correct_reference_pixels()
+    out = tsoxr.simulate(
+        "nirspec-prism", kind="ramps", n_integrations=4, seed=1
+    ).tso.correct_reference_pixels()
     assert "data unchanged" in small.notes(out)
 
 
@@ -126,5 +134,7 @@ def test_bad_input(small, given):
 
 def test_contract(small):
     offset = np.random.default_rng(8).normal(0, 20, (20, 5, 32, 128))
-    testing.check_step("correct_reference_pixels", with_border(small, offset, fast="x", n_outputs=4))
+    testing.check_step(
+        "correct_reference_pixels", with_border(small, offset, fast="x", n_outputs=4)
+    )
     testing.check_step("correct_reference_pixels", small.ramps())

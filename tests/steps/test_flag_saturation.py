@@ -19,7 +19,9 @@ def with_level(ds, level):
 
 def saturating():
     with pytest.warns(tsoxr.TsoWarning, match="saturates after"):
-        return tsoxr.simulate("nirspec-prism", kind="ramps", n_integrations=6, brightness=2.0, seed=2)
+        return tsoxr.simulate(
+            "nirspec-prism", kind="ramps", n_integrations=6, brightness=2.0, seed=2
+        )
 
 
 @pytest.fixture
@@ -43,7 +45,13 @@ def test_grow(bright, grow, n):
 
 
 def test_limit_is_a_fraction_of_the_level(bright):
-    assert saturated(bright.tso.flag_saturation(limit=0.8))[0, :, 10, 20].tolist() == [False, True, True, True, True]
+    assert saturated(bright.tso.flag_saturation(limit=0.8))[0, :, 10, 20].tolist() == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     record = bright.tso.flag_saturation().tso.history[-1]
     assert record["params"]["limit"] == 1.0
     assert record["derived"] == ["limit"]
@@ -77,7 +85,9 @@ def test_zero_counts_are_the_floor_of_the_converter(small):
 
 
 def test_no_flag_is_cleared(bright):
-    before = bright.assign(dq_group=dq.set_flag(bright["dq_group"], bright["x"] % 3 == 0, "JUMP_DET", "DO_NOT_USE"))
+    before = bright.assign(
+        dq_group=dq.set_flag(bright["dq_group"], bright["x"] % 3 == 0, "JUMP_DET", "DO_NOT_USE")
+    )
     after = before.tso.flag_saturation()["dq_group"].values
     np.testing.assert_array_equal(after & before["dq_group"].values, before["dq_group"].values)
 
@@ -111,7 +121,13 @@ def test_unchecked_pixels_are_judged_by_the_converter(bright, small):
     where = np.zeros((32, 64), bool)
     where[10, 20] = True
     out = small.flag_pixels(bright, where, "NO_SAT_CHECK").tso.flag_saturation()
-    assert saturated(out)[0, :, 10, 20].tolist() == [False, False, False, True, True]  # 81000 > 65535
+    assert saturated(out)[0, :, 10, 20].tolist() == [
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]  # 81000 > 65535
 
 
 def test_bias_already_subtracted_changes_nothing():

@@ -97,15 +97,16 @@ def _relative_light(first, last, rise, where):  # noqa: ANN001, ANN202 -- numba
 
 
 @numba.njit(cache=True, nogil=True)
-def _pack(frame, start, rise, wing, parts, base, usable, edges, values, bounds):  # noqa: ANN001, ANN202 -- numba
+def _pack(frame, design, parts, base, edges, values, bounds):  # noqa: ANN001, ANN202 -- numba
     """Collect the residuals of the usable pixels of each line, output after output."""
+    start, rise, wing, usable = design[0], design[1], design[2], design[3]
     n_lines = frame.shape[0]
     bounds[:, 0] = 0
     for o in range(edges.size - 1):
         bounds[:, o + 1] = bounds[:, o]
         for f in range(edges[o], edges[o + 1]):
             for w in range(n_lines):
-                if usable[w, f]:
+                if usable[w, f] > 0:
                     model = start[w, f] + parts[0] * rise[w, f] + parts[1] * wing[w, f]
                     value = np.float32(frame[w, f]) - model - base[w, f]
                     if np.isfinite(value):
@@ -128,7 +129,7 @@ def _measure(values, bounds, limit, scratch, by_median, levels, spread):  # noqa
 
 
 @numba.njit(cache=True, nogil=True)
-def _line_levels(ramp, start, rise, wing, clock, usable, bright, edges, limit, tile, by_median):  # noqa: ANN001, ANN202 -- numba
+def _line_levels(ramp, design, clock, bright, edges, limit, tile, by_median):  # noqa: ANN001, ANN202 -- numba
     n_time, n_group, n_slow, n_fast = ramp.shape
     levels = np.zeros((n_time, n_group, n_slow, edges.size - 1), np.float32)
     spread = np.zeros_like(levels)
@@ -138,29 +139,28 @@ def _line_levels(ramp, start, rise, wing, clock, usable, bright, edges, limit, t
     bounds = np.zeros((tile, edges.size), np.int64)
     parts = np.zeros(2, np.float32)
     for t in range(n_time):
-        excess = _relative_light(ramp[t, 0], ramp[t, n_group - 1], rise, bright) - 1.0
+        excess = _relative_light(ramp[t, 0], ramp[t, n_group - 1], design[1], bright) - 1.0
         for s in range(0, n_slow, tile):
             lines = slice(s, min(s + tile, n_slow))
+            model = design[:, lines]
             base[:] = 0.0
             for g in range(n_group):
                 parts[0], parts[1] = clock[0, g], clock[1, g] * excess
-                _pack(
-                    ramp[t, g, lines], start[lines], rise[lines], wing[lines], parts, base,
-                    usable[lines], edges, values, bounds,
-                )  # fmt: skip
+                _pack(ramp[t, g, lines], model, parts, base, edges, values, bounds)
                 _measure(
                     values, bounds, limit[min(g, 1), lines], scratch, by_median,
                     levels[t, g, lines], spread[t, g, lines],
                 )  # fmt: skip
                 if g == 0:
-                    _first_residual(ramp[t, 0, lines], start[lines], wing[lines], parts[1], base)
+                    _first_residual(ramp[t, 0, lines], model, parts[1], base)
                 else:
                     levels[t, g, lines] += levels[t, 0, lines]
     return levels, spread
 
 
 @numba.njit(cache=True, nogil=True)
-def _first_residual(frame, start, wing, part, base):  # noqa: ANN001, ANN202 -- numba
+def _first_residual(frame, design, part, base):  # noqa: ANN001, ANN202 -- numba
+    start, wing = design[0], design[2]
     for f in range(frame.shape[1]):
         for w in range(frame.shape[0]):
             base[w, f] = np.float32(frame[w, f]) - (start[w, f] + part * wing[w, f])
@@ -212,12 +212,9 @@ def line_levels(
     rising = len(group_time) > 1
     span = group_time[-1] - group_time[0] if rising else 1.0
     clock = np.stack([group_time - group_time[0], group_time]) / span * rising
-    start, rise, wing, usable, bright = design[:5]
-    where = np.stack(np.nonzero(bright))
+    bright = np.stack(np.nonzero(design[4]))
     limit = np.ascontiguousarray(design[5:7, :, 0])
-    return _line_levels(
-        ramp, start, rise, wing, clock, usable > 0, where, edges, limit, tile, by_median
-    )
+    return _line_levels(ramp, design, clock, bright, edges, limit, tile, by_median)
 
 
 def subtract_levels(ramp: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> np.ndarray:

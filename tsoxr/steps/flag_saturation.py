@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq, history, lazy, modes, schema
+from tsoxr import dq, lazy, modes, schema
 from tsoxr.errors import ModeError
 from tsoxr.kernels.detector import flag_saturated, saturation_start
 from tsoxr.plots import style
@@ -121,10 +121,7 @@ def _threshold(ds: xr.Dataset, limit: float | None) -> xr.DataArray:
 
 def _bias_taken_off(ds: xr.Dataset) -> xr.DataArray | float:
     """Return the bias that is no longer in the counts: limits are those of raw counts."""
-    if all(record["step"] != "subtract_bias" for record in history.records(ds.attrs)):
-        return 0.0
-    name = next((n for n in ("superbias", "subtract_bias_estimate") if n in ds), None)
-    return 0.0 if name is None else ds[name].fillna(0.0).drop_attrs()
+    return ds["subtract_bias_level"].drop_attrs() if "subtract_bias_level" in ds else 0.0
 
 
 def _typical_level(detector: str) -> float:
@@ -180,7 +177,8 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None, **imshow: Any) -> Axes:
     ax = style.axes(ax, size=(8.0, 2.6) if n_x >= n_y else (3.6, 7.0))
     x, y = np.asarray(ds["x"]), np.asarray(ds["y"])
     extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
-    limits = (0.5, ds.sizes["group"] + 0.5)
+    last = ds.sizes.get("group", max(int(np.nan_to_num(first).max()), 2))
+    limits = (0.5, last + 0.5)
     style.image(ax, first, extent=extent, label="first saturated group", limits=limits, **imshow)
     ax.set_facecolor("0.92")
     share = 100.0 * float(first.notnull().mean())

@@ -98,9 +98,7 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax = style.axes(ax, size=(5.5, 3.4))
     ax.set(xlabel="measured counts above bias [DN]", ylabel="linear / measured - 1 [%]")
     if "linearity" not in ds:
-        ax.text(
-            0.5, 0.5, "no linearity reference: data unchanged", ha="center", transform=ax.transAxes
-        )
+        ax.text(0.5, 0.5, "no linearity reference attached", ha="center", transform=ax.transAxes)
         return ax
     counts, (low, middle, high) = _correction_data(ds)
     ax.fill_between(

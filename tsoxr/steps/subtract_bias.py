@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["subtract_bias"]
 
-ESTIMATE = "subtract_bias_estimate"
+LEVEL = "subtract_bias_level"
 
 
 @step(kind="ramps", needs=("ramp", "dq_group", "dq_pixel"), once=True)
@@ -54,7 +54,7 @@ def subtract_bias(ds: xr.Dataset, *, estimate: bool = True) -> xr.Dataset:
     xarray.Dataset
         As ``ds`` with ``ramp`` as float32, bias subtracted. A pixel whose superbias is not
         finite keeps its counts and gains ``UNRELIABLE_BIAS`` in ``dq_pixel``. Adds
-        ``subtract_bias_estimate`` (y, x), DN, where there was no reference.
+        ``subtract_bias_level`` (y, x), DN: what was subtracted.
     """
     if "superbias" in ds:
         bias = ds["superbias"].astype("f4").reset_coords(drop=True)
@@ -65,14 +65,13 @@ def subtract_bias(ds: xr.Dataset, *, estimate: bool = True) -> xr.Dataset:
         note("no superbias reference: bias left in the counts")
         return ds.assign(ramp=schema.label(ds["ramp"].astype("f4"), "ramps", "ramp"))
     note("no superbias reference: bias extrapolated from the first groups")
-    bias = _extrapolated(ds)
-    bias.attrs = {"long_name": "bias found from the first groups", "units": "DN"}
-    return _subtracted(ds, bias).assign({ESTIMATE: bias})
+    return _subtracted(ds, _extrapolated(ds))
 
 
 def _subtracted(ds: xr.Dataset, bias: xr.DataArray) -> xr.Dataset:
     ramp = (ds["ramp"] - bias).transpose(*ds["ramp"].dims).astype("f4", copy=False)
-    return ds.assign(ramp=schema.label(ramp, "ramps", "ramp"))
+    level = bias.drop_attrs().assign_attrs(long_name="bias subtracted", units="DN")
+    return ds.assign({"ramp": schema.label(ramp, "ramps", "ramp"), LEVEL: level})
 
 
 def _extrapolated(ds: xr.Dataset) -> xr.DataArray:
@@ -109,12 +108,15 @@ def _lagrange_at_zero(times: np.ndarray) -> np.ndarray:
 
 
 def _bias_data(ds: xr.Dataset) -> xr.DataArray:
-    name = next((n for n in ("superbias", ESTIMATE) if n in ds), None)
-    if name is None:
-        zero = xr.zeros_like(ds["dq_pixel"], dtype="f4")
-        return zero.assign_attrs(long_name="no bias subtracted", units="DN")
-    bias = ds[name].compute()
-    return xr.broadcast(bias, ds["dq_pixel"])[0].transpose("y", "x").assign_attrs(bias.attrs)
+    """Return the bias that was subtracted, (y, x); 0 where none was."""
+    if LEVEL not in ds:
+        zero = np.zeros((ds.sizes["y"], ds.sizes["x"]), "f4")
+        return xr.DataArray(
+            zero, dims=("y", "x"), attrs={"long_name": "no bias subtracted", "units": "DN"}
+        )
+    bias = ds[LEVEL].compute()
+    image = xr.DataArray(np.zeros((ds.sizes["y"], ds.sizes["x"]), "f4"), dims=("y", "x"))
+    return (image + bias).transpose("y", "x").assign_attrs(bias.attrs)
 
 
 @diagnostic(subtract_bias)
