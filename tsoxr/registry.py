@@ -260,6 +260,19 @@ def _check_needs(spec: Step, ds: xr.Dataset) -> None:
             raise SchemaError(
                 f"{spec.name}() needs {name!r}{hint}; this Dataset has {sorted(map(str, ds.variables))}"
             )
+        _check_dims(spec, ds, name)
+
+
+def _check_dims(spec: Step, ds: xr.Dataset, name: str) -> None:
+    """Refuse a required variable that has lost a dim, as after ``isel(time=0)``."""
+    expected = schema.SCHEMAS[str(schema.kind_of(ds))].get(name)
+    if expected is None or not expected.required or set(ds[name].dims) == set(expected.dims):
+        return
+    missing = [d for d in expected.dims if d not in ds[name].dims]
+    keep = f"; keep it with isel({missing[0]}=[0])" if missing else ""
+    raise SchemaError(
+        f"{spec.name}() needs {name!r} with dims {expected.dims}; here it has {ds[name].dims}{keep}"
+    )
 
 
 def _check_once(spec: Step, ds: xr.Dataset) -> None:
