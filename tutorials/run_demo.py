@@ -52,6 +52,7 @@ def main() -> int:
     )
     output = parser.parse_args().output
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert's remarks on the pictures
     log = logging.getLogger("demo")
     start = time.perf_counter()
     log.info("simulating raw ramps and reducing them in %s ...", NOTEBOOK.name)
