@@ -89,7 +89,7 @@ def _relative_light(first, last, rise, where):  # noqa: ANN001, ANN202 -- numba
     seen, expected = 0.0, 0.0
     for k in range(where.shape[1]):
         s, f = where[0, k], where[1, k]
-        value = np.float32(last[s, f]) - np.float32(first[s, f])
+        value = float(last[s, f]) - float(first[s, f])
         if np.isfinite(value):
             seen += value
             expected += rise[s, f]
