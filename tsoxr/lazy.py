@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,7 @@ def static_from_sample(
         sizes.update(array.sizes)
     hidden = _Deferred(func, sampled, np.dtype(dtype))
     task = dask.delayed(hidden, pure=False, traverse=False)()
+    _DEFERRED[task.key] = hidden
     data = da.from_delayed(
         task,
         shape=tuple(sizes[d] for d in dims),
@@ -119,6 +121,22 @@ def _sample(array: xr.DataArray, n_sample: int) -> xr.DataArray:
     return array.reset_coords(drop=True).isel(time=indices).transpose("time", ...)
 
 
+_DEFERRED: weakref.WeakValueDictionary[str, _Deferred] = weakref.WeakValueDictionary()
+"""The estimates that some lazy array still waits for, by the key of their task."""
+
+
+def _settle(arrays: list[Any]) -> None:
+    """Compute the estimates that lazy arrays wait for, before the pass over the data.
+
+    Within that pass the other threads would go on making chunks while one works on an
+    estimate, and hold them until it is there.
+    """
+    waiting = {layer for array in arrays for layer in array.__dask_graph__().layers}
+    for key, hidden in list(_DEFERRED.items()):
+        if key in waiting:
+            hidden()
+
+
 class _Deferred:
     """A function of lazy arrays that runs once and whose arrays dask does not see."""
 
@@ -132,6 +150,7 @@ class _Deferred:
     def __call__(self) -> np.ndarray:
         with self._lock:
             if self._value is None:
+                _settle([a.data for a in self._arrays if is_lazy(a)])
                 values = _compute_arrays(self._arrays)
                 self._value = np.asarray(self._func(*values), dtype=self._dtype)
                 self._arrays = []
@@ -249,6 +268,7 @@ def _stored(arrays: list[Any]) -> list[np.ndarray]:
     """
     import dask.array as da
 
+    _settle(arrays)
     targets = [np.empty(a.shape, a.dtype) for a in arrays]
     da.store(arrays, targets, lock=False, compute=True, **_scheduler())
     return targets

@@ -210,12 +210,13 @@ def test_simulated_hits_are_found(mode):
 
 
 def test_plot_shows_when_and_where():
-    from tsoxr.steps.flag_jumps import _density_data, _share_data
+    from tsoxr.plots.style import density
+    from tsoxr.steps.flag_jumps import _share_data
 
     flagged = flag_jumps(with_hits(ramps(), *HITS, height=2000.0))
     share = _share_data(flagged)
     assert share[7] == pytest.approx(100 / (SHAPE[0] * SHAPE[1] * 3))
-    assert _density_data(flagged, n_cells=4).shape == (4, 4)
-    assert _density_data(flagged, n_cells=4).sum() == pytest.approx(4 / 12)
+    assert density(flagged.flag_jumps_map, n_cells=4).shape == (4, 4)
+    assert density(flagged.flag_jumps_map, n_cells=4).sum() == pytest.approx(4 / 12)
     ax = flagged.tso.plot.flag_jumps()
     assert ax.get_ylabel() == "flagged samples [%]"

@@ -1,4 +1,4 @@
-"""Reading and writing: JWST products, netCDF, reference files, spectra of other pipelines."""  # noqa: A005 -- tsoxr.io
+"""Reading and writing: JWST products, netCDF, reference files, spectra of other pipelines."""
 
 from __future__ import annotations
 

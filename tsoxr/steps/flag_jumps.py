@@ -249,46 +249,23 @@ def _share_data(ds: xr.Dataset) -> np.ndarray:
     return 100.0 * np.asarray(ds["flag_jumps_count"].values, dtype=float) / per_integration
 
 
-def _density_data(ds: xr.Dataset, n_cells: int = 64) -> np.ndarray:
-    """Return the flagged samples per pixel in cells (row, column): single pixels would not show."""
-    hits = ds["flag_jumps_map"].transpose("y", "x").compute()
-    size = {d: -(-n // n_cells) for d, n in hits.sizes.items()}
-    return hits.astype(float).coarsen(size, boundary="pad").mean().values
-
-
 @diagnostic(flag_jumps)
 def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
-    """Draw the flagged fraction against time, and above it where on the detector it lies.
+    """Draw the flagged fraction against time and, without ``ax``, where on the detector it lies.
 
     Hits are spread evenly over both. A trace that shows in the map, or a transit in the
     curve, means that the threshold is too low for the jitter.
     """
-    from mpl_toolkits.axes_grid1 import make_axes_locatable
+    if ax is None:
+        import matplotlib.pyplot as plt
 
-    ax = style.axes(ax, size=(7.5, 4.6))
+        _, (ax, beside) = plt.subplots(2, 1, figsize=(7.5, 5.4), layout="constrained")
+        style.flag_map(beside, ds["flag_jumps_map"], label="flagged samples per pixel")
     share = _share_data(ds)
+    mean = float(np.mean(share))
     style.shade_transit(ax, ds)
     ax.plot(style.hours(ds), share, ".", ms=4, color=style.COLORS["data"])
-    ax.axhline(
-        np.mean(share), lw=1, color=style.COLORS["model"], label=f"mean {np.mean(share):.2g}%"
-    )
+    ax.axhline(mean, lw=1, color=style.COLORS["model"], label=f"mean {mean:.2g}%")
     ax.set(xlabel="time since start [h]", ylabel="flagged samples [%]")
     ax.legend(loc="upper right")
-    where = make_axes_locatable(ax).append_axes("top", size="70%", pad=0.3)
-    x, y = np.asarray(ds["x"]), np.asarray(ds["y"])
-    extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
-    where.imshow(
-        _density_data(ds),
-        origin="lower",
-        aspect="auto",
-        extent=extent,
-        cmap="Greys",
-        vmin=0.0,
-        interpolation="nearest",
-    )
-    where.set(ylabel="y [pix]")
-    text = "where on the detector (x to the right), darker: more flagged samples"
-    where.text(
-        0.01, 0.96, text, transform=where.transAxes, va="top", size="small", backgroundcolor="white"
-    )
     return ax

@@ -7,12 +7,13 @@ The limit refers to raw counts, so this comes before the bias is subtracted.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq, lazy, modes, schema
+from tsoxr import chunks, dq, lazy, modes, schema
 from tsoxr.errors import ModeError
 from tsoxr.kernels.detector import flag_saturated, saturation_start
 from tsoxr.plots import style
@@ -91,18 +92,27 @@ def flag_saturation(
     start = (
         _column_start(ds, persistent) if columns else xr.full_like(persistent, ds.sizes["group"])
     )
-    flags = xr.apply_ufunc(
-        flag_saturated,
-        ds["ramp"], ds["dq_group"], threshold, start,
-        kwargs={"grow": int(grow), "saturated": dq.bits("SATURATED", dtype="u1"),
-                "floor": dq.bits("AD_FLOOR", "DO_NOT_USE", dtype="u1")},
-        input_core_dims=[GROUP_DIMS, GROUP_DIMS, ("y", "x"), ("y", "x")],
-        output_core_dims=[GROUP_DIMS],
-        dask="parallelized", output_dtypes=["u1"],
-    ).transpose(*ds["dq_group"].dims)  # fmt: skip
+    dims = ("time", *GROUP_DIMS)
+    (flags,) = chunks.per_chunk(
+        partial(_flag, int(grow)),
+        ds["ramp"].transpose(*dims),
+        ds["dq_group"].transpose(*dims),
+        threshold.transpose("y", "x"),
+        start.transpose("y", "x"),
+        dims=dims,
+        dtypes=("u1",),
+    )
+    flags = flags.transpose(*ds["dq_group"].dims)
     first = xr.where(persistent < ds.sizes["group"], persistent + 1, 0).astype("i2")
     first.attrs = {"long_name": "group in which the pixel saturates (0: never)", "units": "1"}
     return ds.assign({"dq_group": schema.label(flags, "ramps", "dq_group"), FIRST_GROUP: first})
+
+
+def _flag(grow: int, *arrays: np.ndarray) -> tuple[np.ndarray]:
+    """Flag one chunk; arrays in, a tuple of one array out."""
+    saturated = dq.bits("SATURATED", dtype="u1")
+    floor = dq.bits("AD_FLOOR", "DO_NOT_USE", dtype="u1")
+    return (flag_saturated(*arrays, grow=grow, saturated=saturated, floor=floor),)
 
 
 def _threshold(ds: xr.Dataset, limit: float | None) -> xr.DataArray:

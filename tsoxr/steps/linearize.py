@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq, schema
+from tsoxr import chunks, dq, schema
 from tsoxr.kernels.detector import apply_linearity
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
@@ -59,15 +59,23 @@ def linearize(ds: xr.Dataset) -> xr.Dataset:
     )
     flags = dq.set_flag(ds["dq_pixel"], unusable.drop_attrs(), "NO_LIN_CORR")
     correctable = ~dq.has_flag(flags, "NO_LIN_CORR", "REFERENCE_PIXEL")
-    ramp = xr.apply_ufunc(
-        apply_linearity,
-        ds["ramp"], ds["dq_group"], coefficients, correctable,
-        kwargs={"saturated": dq.bits("SATURATED", dtype="u1")},
-        input_core_dims=[GROUP_DIMS, GROUP_DIMS, ("coefficient", "y", "x"), ("y", "x")],
-        output_core_dims=[GROUP_DIMS],
-        dask="parallelized", output_dtypes=["f4"],
-    ).transpose(*ds["ramp"].dims)  # fmt: skip
+    dims = ("time", *GROUP_DIMS)
+    (ramp,) = chunks.per_chunk(
+        _apply,
+        ds["ramp"].transpose(*dims),
+        ds["dq_group"].transpose(*dims),
+        coefficients.transpose("coefficient", "y", "x"),
+        correctable.transpose("y", "x"),
+        dims=dims,
+        dtypes=("f4",),
+    )
+    ramp = ramp.transpose(*ds["ramp"].dims)
     return ds.assign(ramp=schema.label(ramp, "ramps", "ramp"), dq_pixel=flags)
+
+
+def _apply(*arrays: np.ndarray) -> tuple[np.ndarray]:
+    """Linearize one chunk; arrays in, a tuple of one array out."""
+    return (apply_linearity(*arrays, saturated=dq.bits("SATURATED", dtype="u1")),)
 
 
 def _correction_data(ds: xr.Dataset, n_pixels: int = 2000) -> tuple[np.ndarray, np.ndarray]:
