@@ -53,8 +53,8 @@ def sample_indices(n_time: int, n_sample: int = 32) -> np.ndarray:
     Examples
     --------
     >>> sample_indices(1000, 16)
-    array([  0,   1, 142, 143, 284, 285, 427, 428, 569, 570, 712, 713, 854,
-           855, 997, 998])
+    array([  0,   1, 142, 143, 285, 286, 427, 428, 570, 571, 712, 713, 855,
+           856, 998, 999])
     """
     if n_time <= n_sample:
         return np.arange(n_time)
