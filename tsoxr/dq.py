@@ -43,6 +43,9 @@ FLAGS: dict[str, int] = {
 UNUSABLE = ("DO_NOT_USE", "SATURATED")
 """Flags that take a group out of use; informational bits do not."""
 
+BLOCK = 1 << 20
+"""Samples that are looked at in one go."""
+
 UNUSABLE_RATE = ("DO_NOT_USE", "OUTLIER", "REFERENCE_PIXEL", "NON_SCIENCE")
 """Flags that take a pixel of a rate or spectrum out of use.
 
@@ -132,11 +135,24 @@ def has_flag(dq: xr.DataArray | np.ndarray, *names: str) -> Any:
     """
     names = names or UNUSABLE
     limit = np.iinfo(dq.dtype).max
-    value = int(bits(*names)) & int(limit)
-    found = (dq & dq.dtype.type(value)) != 0
-    if isinstance(found, xr.DataArray):
-        found.attrs = {}  # drop_attrs would copy the data
+    value = dq.dtype.type(int(bits(*names)) & int(limit))
+    if not isinstance(dq, xr.DataArray):
+        return _any_bit(dq, value)
+    found = xr.apply_ufunc(
+        _any_bit, dq, kwargs={"value": value}, dask="parallelized", output_dtypes=[bool]
+    )
+    found.attrs = {}  # drop_attrs would copy the data
     return found
+
+
+def _any_bit(values: np.ndarray, value: np.unsignedinteger) -> np.ndarray:
+    """Return where a bit of ``value`` is set, without an intermediate cube of integers."""
+    found = np.empty(values.shape, bool)
+    step = max(1, BLOCK * len(values) // max(values.size, 1)) if values.ndim else 1
+    for start in range(0, len(values) if values.ndim else 0, step):
+        block = slice(start, start + step)
+        np.not_equal(values[block] & value, 0, out=found[block])
+    return found if values.ndim else (values & value) != 0
 
 
 def set_flag(dq: xr.DataArray, where: Any, *names: str) -> xr.DataArray:
@@ -156,11 +172,21 @@ def set_flag(dq: xr.DataArray, where: Any, *names: str) -> xr.DataArray:
     xarray.DataArray
         New flags with the dims, dtype and CF attributes of ``dq``.
     """
-    value = bits(*names, dtype=dq.dtype)
-    where = xr.DataArray(where) if not isinstance(where, xr.DataArray) else where
-    added = where.astype(dq.dtype) * value
-    out = (dq | added).transpose(..., *dq.dims)
-    return out.astype(dq.dtype).assign_attrs({**dq.attrs, **flag_attrs(dq.dtype)})
+    where = where if isinstance(where, xr.DataArray) else xr.DataArray(where)
+    out = xr.apply_ufunc(
+        _with_bits,
+        dq,
+        where.reset_coords(drop=True).drop_vars(list(where.indexes), errors="ignore"),
+        kwargs={"value": bits(*names, dtype=dq.dtype)},
+        dask="parallelized",
+        output_dtypes=[dq.dtype],
+    )
+    return out.transpose(..., *dq.dims).assign_attrs({**flag_attrs(dq.dtype), **dq.attrs})
+
+
+def _with_bits(values: np.ndarray, where: np.ndarray, value: np.unsignedinteger) -> np.ndarray:
+    out = np.array(np.broadcast_to(values, np.broadcast_shapes(values.shape, where.shape)))
+    return np.bitwise_or(out, value, out=out, where=where)
 
 
 def or_reduce(dq: xr.DataArray, dim: str | list[str]) -> xr.DataArray:

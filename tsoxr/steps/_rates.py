@@ -22,7 +22,20 @@ def is_imaging(ds: xr.Dataset) -> bool:
 
 def unusable(rate: Any, error: Any, flags: Any) -> Any:
     """Return True where a sample is flagged, not finite, or has no error; arrays of one shape."""
-    return dq.has_flag(flags, *dq.UNUSABLE_RATE) | ~np.isfinite(rate) | ~(error > 0)
+    bad = dq.has_flag(flags, *dq.UNUSABLE_RATE)
+    if isinstance(bad, xr.DataArray):
+        parts = (bad, rate, error)
+        return xr.apply_ufunc(_or_invalid, *parts, dask="parallelized", output_dtypes=[bool])
+    return _or_invalid(bad, rate, error)
+
+
+def _or_invalid(bad: np.ndarray, rate: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return bad or without a finite rate or an error; one intermediate array of bools."""
+    invalid = np.isfinite(rate)
+    np.logical_not(invalid, out=invalid)
+    invalid |= bad
+    invalid |= ~(error > 0)
+    return invalid
 
 
 def median_frame(ds: xr.Dataset) -> xr.DataArray:

@@ -211,7 +211,7 @@ def _assembled(
     inside = np.isfinite(region).astype("i1")
     squared = SQUARED.get(units["units"], "DN2 s-2")
     return ds.assign(
-        rate=(rate - model).transpose(*rate.dims).astype("f4").assign_attrs(rate.attrs),
+        rate=(rate - model).transpose(*rate.dims).astype("f4", copy=False).assign_attrs(rate.attrs),
         rate_error=error,
         level_variance=schema.label(variance, "rates", "level_variance", units=squared),
         subtract_background_level=level.assign_attrs(
