@@ -142,3 +142,13 @@ def test_mark_transit_bad_input():
         ds.tso.mark_transit(duration=0.1)
     folded = ds.tso.mark_transit(t0=float(ds.time.mean()) - 7 * 3.3, duration=0.01, period=3.3)
     assert folded.in_transit.any()
+
+
+def test_defaults_tell_value_and_reason():
+    table = testing.example("rates").tso.defaults("extract")
+    assert table.loc["method", "function"] == "optimal"
+    assert table.loc["half_width", "function"] is None
+    assert table.loc["half_width", "mode"] == 4.0
+    assert len(table.loc["half_width", "reason"]) > 15
+    with pytest.raises(KeyError, match="no step is called 'extrakt'"):
+        testing.example("rates").tso.defaults("extrakt")

@@ -128,8 +128,11 @@ class TsoAccessor:
             }
             for name, p in spec.parameters.items()
         ]
-        columns = ["parameter", "function", "mode", "reason"]
-        return pd.DataFrame(rows, columns=columns, dtype=object).set_index("parameter")
+        columns = {
+            name: pd.Series([row[name] for row in rows], dtype=object)  # keeps None as None
+            for name in ("parameter", "function", "mode", "reason")
+        }
+        return pd.DataFrame(columns).set_index("parameter")
 
     def validate(self, *, strict: bool = False) -> list[str]:
         """Return what differs from the schema of this kind; see `tsoxr.schema.validate`."""
