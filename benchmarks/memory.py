@@ -23,22 +23,20 @@ def peak():
     with open("/proc/self/status") as status:  # getrusage would count the parent's memory at the fork
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024**2
 tsoxr.set_options(progress=False)
-folder = sys.argv[1]
+folder, compute = sys.argv[1], sys.argv[2] == "loaded"
 ramps = tsoxr.open(folder + "/raw/*_uncal.fits")
 base, start = peak(), time.perf_counter()
 ramps = ramps.tso.use_references(folder + "/refs")
 rates = (ramps.tso.flag_saturation().tso.subtract_bias().tso.correct_reference_pixels()
-              .tso.clean_1overf().tso.linearize().tso.flag_jumps().tso.fit_ramps())
+              .tso.clean_1overf().tso.linearize().tso.flag_jumps().tso.fit_ramps(compute=compute))
 detector, middle = time.perf_counter() - start, peak()
-rates = rates.tso.flag_outliers()
-rates = rates.tso.subtract_background()
-rates = rates.tso.find_trace()
-rates = rates.tso.assign_wavelength()
-spectra = rates.tso.extract()
-rates_gb = sum(v.nbytes for v in rates.variables.values()) / 1024**3
+size = sum(v.nbytes for v in rates.variables.values() if v.chunks is None) / 1024**3
+for name in ("flag_outliers", "find_trace", "subtract_background", "assign_wavelength"):
+    rates = getattr(rates.tso, name)()
+spectra = tsoxr.lazy.compute(rates.tso.extract().tso.drop_diagnostics())
 del rates
 white = spectra.tso.white_light()
-print(json.dumps({"after opening": base, "after fit_ramps": middle, "at the end": peak(), "rates in memory": rates_gb,
+print(json.dumps({"after opening": base, "after fit_ramps": middle, "at the end": peak(), "rates in memory": size,
                   "seconds to rates": detector, "seconds in all": time.perf_counter() - start}))
 """
 
@@ -54,10 +52,26 @@ def write(folder: Path, gigabytes: float, n_groups: int) -> float:
     return sum(p.stat().st_size for p in (folder / "raw").glob("*_uncal.fits")) / 1024**3
 
 
+def reduced(folder: str, how: str) -> dict[str, float]:
+    """Return memory (GB) and times (s) of the reduction in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-c", REDUCE, folder, how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--groups", type=int, nargs="+", default=[10, 20])
+    parser.add_argument(
+        "--rates",
+        nargs="+",
+        choices=["loaded", "lazy"],
+        default=["loaded"],
+        help="rates in memory (the default of fit_ramps), or lazy to the end",
+    )
     parser.add_argument(
         "--folder",
         type=Path,
@@ -71,15 +85,12 @@ def main() -> None:
             start = time.perf_counter()
             size = write(folder, given.gigabytes, n_groups)
             made = time.perf_counter() - start
-            done = subprocess.run(
-                [sys.executable, "-c", REDUCE, name], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                sys.exit(done.stderr)
-            found = json.loads(done.stdout)
+            found = {how: reduced(name, how) for how in given.rates}
         print(f"\nraw {size:.2f} GB, {n_groups} groups of 32 x 512 (simulated in {made:.0f} s)")
-        for key, value in found.items():
-            print(f"  {key:<18} {value:8.2f} {'s' if 'seconds' in key else 'GB'}")
+        for how, values in found.items():
+            print(f" rates {how}")
+            for key, value in values.items():
+                print(f"  {key:<18} {value:8.2f} {'s' if 'seconds' in key else 'GB'}")
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     print(f"\n(the simulator itself peaked at {own:.2f} GB)")
 

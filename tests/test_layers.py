@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tsoxr"
 LAYERS = [
     {"kernels"},
-    {"errors", "options", "dq", "schema", "modes", "history", "lazy", "chunks"},
+    {"errors", "options", "dq", "schema", "modes", "history", "lazy", "chunks", "summary"},
+    {"checks"},
     {"registry"},
     {"io"},
     {"plots"},

@@ -15,11 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tsoxr import dq, history, lazy, modes, registry, schema
+from tsoxr import history, lazy, modes, registry, schema, summary
 from tsoxr.errors import SchemaError, TsoWarning
 
 __all__ = ["PlotView", "TreeAccessor", "TsoAccessor", "install"]
@@ -148,10 +147,7 @@ class TsoAccessor:
         pandas.DataFrame
             Columns ``step``, ``quantity``, ``value``, ``unit``.
         """
-        return pd.DataFrame(
-            [*_diagnostic_rows(self._ds), *_data_rows(self._ds)],
-            columns=["step", "quantity", "value", "unit"],
-        )
+        return summary.table(self._ds)
 
     def save(self, path: str | Path) -> Path:
         """Write the Dataset to netCDF; the file appears whole or not at all.
@@ -248,12 +244,14 @@ class TsoAccessor:
         return depth.spectrum(self._ds)
 
     def __repr__(self) -> str:
-        return f"{_identity(self._ds)}\n{self.history!r}"
+        return f"{summary.identity(self._ds)}\n{self.history!r}"
 
     def _repr_html_(self) -> str:
         import html
 
-        return f"<p><b>{html.escape(_identity(self._ds))}</b></p>{self.history._repr_html_()}"
+        return (
+            f"<p><b>{html.escape(summary.identity(self._ds))}</b></p>{self.history._repr_html_()}"
+        )
 
 
 class TreeAccessor:
@@ -278,97 +276,10 @@ class TreeAccessor:
 
     def __repr__(self) -> str:
         return "\n".join(
-            f"{node.path}: {_identity(node.to_dataset())}"
+            f"{node.path}: {summary.identity(node.to_dataset())}"
             for node in self._tree.subtree
             if node.has_data
         )
-
-
-def _identity(ds: xr.Dataset) -> str:
-    kind = schema.kind_of(ds)
-    if kind is None:
-        return "a Dataset that tsoxr did not make (no attribute 'tso_kind')"
-    names = [
-        str(ds.attrs[k]) for k in ("target", "tso_mode", "detector", "subarray") if ds.attrs.get(k)
-    ]
-    sizes = ", ".join(f"{n} {d}" for d, n in ds.sizes.items() if d in schema_dims(kind))
-    span = ""
-    if "time" in ds.indexes and ds.sizes["time"] > 1:
-        time = np.asarray(ds.indexes["time"])
-        span = f"; {(time[-1] - time[0]) * 24:.3f} h from {time[0]:.6f}"
-    return f"{kind} of {' '.join(names) if names else 'an unnamed exposure'}: {sizes}{span}"
-
-
-def schema_dims(kind: str) -> set[str]:
-    """Return the dims that the variables of a product kind may have."""
-    return {d for variable in schema.SCHEMAS[kind].values() for d in variable.dims}
-
-
-def _diagnostic_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
-    rows = []
-    for name, array in ds.data_vars.items():
-        step = array.attrs.get("diagnostic_of")
-        if step is None or array.dtype.kind not in "fiub":
-            continue
-        quantity = array.attrs.get("long_name", str(name).removeprefix(f"{step}_"))
-        integer = array.dtype.kind in "iub"
-        value = float(array.sum() if integer else array.median())
-        what = "total" if integer else "median"
-        rows.append(
-            {
-                "step": step,
-                "quantity": f"{quantity} ({what})",
-                "value": value,
-                "unit": array.attrs.get("units", "1"),
-            }
-        )
-    return rows
-
-
-def _data_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
-    rows = []
-    for name in ("dq_group", "dq_pixel", "dq"):
-        if name in ds:
-            rows += [
-                {"step": "data", "quantity": f"{name}: {flag}", "value": share, "unit": "%"}
-                for flag, share in dq.describe(ds[name]).items()
-            ]
-    if "flux" in ds and "flux_error" in ds and ds.sizes.get("time", 0) > 2:
-        measured, predicted = _scatter(ds)
-        rows += [
-            {
-                "step": "data",
-                "quantity": "measured scatter (median channel)",
-                "value": measured,
-                "unit": "ppm",
-            },
-            {
-                "step": "data",
-                "quantity": "predicted error (median channel)",
-                "value": predicted,
-                "unit": "ppm",
-            },
-            {
-                "step": "data",
-                "quantity": "measured over predicted",
-                "value": measured / predicted,
-                "unit": "1",
-            },
-        ]
-    return rows
-
-
-def _scatter(ds: xr.Dataset) -> tuple[float, float]:
-    """Return the point-to-point scatter and the predicted error of the median channel, ppm.
-
-    The scatter of a Gaussian series is the median of |successive differences| / 0.954,
-    which a transit or a slow trend hardly touches.
-    """
-    flux = ds["flux"].where(~dq.has_flag(ds["dq"], "DO_NOT_USE")) if "dq" in ds else ds["flux"]
-    level = flux.median("time")
-    steps = abs(flux.diff("time")).median("time") / 0.954
-    error = ds["flux_error"].median("time")
-    return float((steps / level).median()) * 1e6, float((error / level).median()) * 1e6
 
 
 def _step(name: str) -> registry.Step:

@@ -21,8 +21,7 @@ from typing import Any
 
 import xarray as xr
 
-from tsoxr import history, modes, schema
-from tsoxr.errors import SchemaError, TsoError
+from tsoxr import checks, history, modes, schema
 
 __all__ = [
     "DIAGNOSTICS",
@@ -212,10 +211,10 @@ def apply(
     TsoError
         For a step that is applied twice although it must not be.
     """
-    _check_kind(spec, ds)
-    _check_needs(spec, ds)
+    checks.check_kind(spec, ds, STEPS)
+    checks.check_needs(spec, ds, STEPS)
     if spec.once and not again:
-        _check_once(spec, ds)
+        checks.check_once(spec, ds)
     said = _Call()
     token = _CALL.set(said)
     try:
@@ -229,59 +228,6 @@ def apply(
         )
     record = _record(spec, used, said, from_mode, again)
     return _finished(spec, ds, out, record)
-
-
-def _check_kind(spec: Step, ds: xr.Dataset) -> None:
-    kind = schema.kind_of(ds)
-    if kind in spec.kinds:
-        return
-    takes = " or ".join(spec.kinds)
-    if kind is None:
-        raise SchemaError(
-            f"{spec.name}() takes {takes}; this Dataset has no attribute 'tso_kind'; "
-            "open data with tsoxr.open, or restore the attributes lost in arithmetic between Datasets"
-        )
-    done = [i for i, r in enumerate(history.records(ds.attrs), 1) if r["step"] == spec.name]
-    made_by = [s.name for s in STEPS.values() if s.to in spec.kinds and kind in s.kinds]
-    if done:
-        hint = f"{spec.name} was already applied: record {done[-1]}"
-    elif made_by:
-        hint = f"run .tso.{made_by[0]}() first"
-    else:
-        hint = f"it comes before {kind} are made"
-    raise SchemaError(f"{spec.name}() takes {takes}; this Dataset is {kind} ({hint})")
-
-
-def _check_needs(spec: Step, ds: xr.Dataset) -> None:
-    for name in spec.needs:
-        if name not in ds.variables:
-            makers = [s.name for s in STEPS.values() if name in s.adds]
-            hint = f" (run .tso.{makers[0]}() first)" if makers else ""
-            raise SchemaError(
-                f"{spec.name}() needs {name!r}{hint}; this Dataset has {sorted(map(str, ds.variables))}"
-            )
-        _check_dims(spec, ds, name)
-
-
-def _check_dims(spec: Step, ds: xr.Dataset, name: str) -> None:
-    """Refuse a required variable that has lost a dim, as after ``isel(time=0)``."""
-    expected = schema.SCHEMAS[str(schema.kind_of(ds))].get(name)
-    if expected is None or not expected.required or set(ds[name].dims) == set(expected.dims):
-        return
-    missing = [d for d in expected.dims if d not in ds[name].dims]
-    keep = f"; keep it with isel({missing[0]}=[0])" if missing else ""
-    raise SchemaError(
-        f"{spec.name}() needs {name!r} with dims {expected.dims}; here it has {ds[name].dims}{keep}"
-    )
-
-
-def _check_once(spec: Step, ds: xr.Dataset) -> None:
-    for i, record in enumerate(history.records(ds.attrs), 1):
-        if record["step"] == spec.name:
-            raise TsoError(
-                f"{spec.name}() was already applied (record {i}) and must not be applied twice; "
-                "pass again=True if that is what you want"
-            )
 
 
 def _record(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tsoxr
-from tsoxr import dq
+from tsoxr import dq, testing
 
 QUIET = ("photon", "read", "background")  # noise that the errors know: no stripes, no hits
 
@@ -162,3 +162,11 @@ def test_plot_shows_every_integration(rates):
     ax = out.tso.plot.flag_outliers()
     assert len(ax.figure.axes) == 3  # series, map, colour bar
     assert len(ax.lines[0].get_xdata()) == rates.sizes["time"]
+
+
+def test_coordinates_may_be_chunked_otherwise():
+    rates = testing.example("rates")
+    lazy = rates.chunk(time=5)
+    lazy = lazy.assign_coords(segment=rates.segment.chunk(time=-1))
+    found = lazy.tso.flag_outliers().compute()
+    np.testing.assert_array_equal(found.dq, rates.tso.flag_outliers().dq)

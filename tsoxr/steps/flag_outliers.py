@@ -167,8 +167,9 @@ def _find(
     )
 
 
-def _chunked(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
-    return array.chunk({d: n for d, n in like.chunk().chunksizes.items() if d in array.dims})
+def _chunked(array: xr.DataArray, like: xr.DataArray) -> xr.Variable:
+    sizes = like.variable.chunk().chunksizes  # of the data alone: coordinates have their own
+    return array.variable.chunk({d: n for d, n in sizes.items() if d in array.dims})
 
 
 def _find_lazily(arrays: list[Any], scatter: Any, limits: tuple[float, int]) -> Any:

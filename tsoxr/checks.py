@@ -1,0 +1,75 @@
+"""What a step refuses: data of another kind, without what it needs, or already treated.
+
+Each message names the call that helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from tsoxr import history, schema
+from tsoxr.errors import SchemaError, TsoError
+
+if TYPE_CHECKING:
+    from tsoxr.registry import Step
+
+__all__ = ["check_kind", "check_needs", "check_once"]
+
+
+def check_kind(spec: Step, ds: xr.Dataset, steps: Mapping[str, Step]) -> None:
+    """Raise SchemaError for a product of a kind that the step does not take."""
+    kind = schema.kind_of(ds)
+    if kind in spec.kinds:
+        return
+    takes = " or ".join(spec.kinds)
+    if kind is None:
+        raise SchemaError(
+            f"{spec.name}() takes {takes}; this Dataset has no attribute 'tso_kind'; "
+            "open data with tsoxr.open, or restore the attributes lost in arithmetic between Datasets"
+        )
+    done = [i for i, r in enumerate(history.records(ds.attrs), 1) if r["step"] == spec.name]
+    made_by = [s.name for s in steps.values() if s.to in spec.kinds and kind in s.kinds]
+    if done:
+        hint = f"{spec.name} was already applied: record {done[-1]}"
+    elif made_by:
+        hint = f"run .tso.{made_by[0]}() first"
+    else:
+        hint = f"it comes before {kind} are made"
+    raise SchemaError(f"{spec.name}() takes {takes}; this Dataset is {kind} ({hint})")
+
+
+def check_needs(spec: Step, ds: xr.Dataset, steps: Mapping[str, Step]) -> None:
+    """Raise SchemaError where a variable or coordinate is missing or has lost a dim."""
+    for name in spec.needs:
+        if name not in ds.variables:
+            makers = [s.name for s in steps.values() if name in s.adds]
+            hint = f" (run .tso.{makers[0]}() first)" if makers else ""
+            raise SchemaError(
+                f"{spec.name}() needs {name!r}{hint}; this Dataset has {sorted(map(str, ds.variables))}"
+            )
+        _check_dims(spec, ds, name)
+
+
+def _check_dims(spec: Step, ds: xr.Dataset, name: str) -> None:
+    """Refuse a required variable that has lost a dim, as after ``isel(time=0)``."""
+    expected = schema.SCHEMAS[str(schema.kind_of(ds))].get(name)
+    if expected is None or not expected.required or set(ds[name].dims) == set(expected.dims):
+        return
+    missing = [d for d in expected.dims if d not in ds[name].dims]
+    keep = f"; keep it with isel({missing[0]}=[0])" if missing else ""
+    raise SchemaError(
+        f"{spec.name}() needs {name!r} with dims {expected.dims}; here it has {ds[name].dims}{keep}"
+    )
+
+
+def check_once(spec: Step, ds: xr.Dataset) -> None:
+    """Raise TsoError where the history has the step already."""
+    for i, record in enumerate(history.records(ds.attrs), 1):
+        if record["step"] == spec.name:
+            raise TsoError(
+                f"{spec.name}() was already applied (record {i}) and must not be applied twice; "
+                "pass again=True if that is what you want"
+            )
