@@ -33,6 +33,9 @@ __all__ = [
 
 GROUP_DIMS = ("group", "y", "x")
 NOISE_DIMS = ("term", "y", "x")
+SAMPLE_MB = 256.0
+"""Most memory that the sampled ramps may take as float32, megabytes."""
+
 COMMON_LAYERS = 4
 
 Extra = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -196,6 +199,7 @@ def sample(
         noise,
         layers,
         dims=("layer", "y", "x"),
+        n_sample=_sample_size(ds),
     )
     measured = schema.label(found.isel(layer=3, y=0, x=0, drop=True), "ramps", "read_noise")
     return Sample(
@@ -204,6 +208,12 @@ def sample(
         read_noise=measured if known.read_noise is None else known.read_noise,
         extra=found.isel(layer=slice(COMMON_LAYERS, None)),
     )
+
+
+def _sample_size(ds: xr.Dataset) -> int:
+    """Return how many whole ramps to look at: 32, or what `SAMPLE_MB` holds, at least 8."""
+    one = 4 * ds.sizes["group"] * ds.sizes["y"] * ds.sizes["x"]
+    return int(np.clip(SAMPLE_MB * 1e6 / one, 8, 32))
 
 
 @dataclass(frozen=True)
