@@ -21,7 +21,7 @@ def identity(ds: xr.Dataset) -> str:
     names = [
         str(ds.attrs[k]) for k in ("target", "tso_mode", "detector", "subarray") if ds.attrs.get(k)
     ]
-    sizes = ", ".join(f"{n} {d}" for d, n in ds.sizes.items() if d in _dims(kind))
+    sizes = ", ".join(f"{n} {d}" for d, n in ds.sizes.items() if d in _dims(kind) - {"bound"})
     span = ""
     if "time" in ds.indexes and ds.sizes["time"] > 1:
         time = np.asarray(ds.indexes["time"])

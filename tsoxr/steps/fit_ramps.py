@@ -71,8 +71,11 @@ def fit_ramps(
         Noise of a single read, DN. If not given, ``read_noise`` of the Dataset, else one
         number measured from the group differences of the faintest pixels.
     compute : bool
-        Load the rates, and every diagnostic still pending, in one pass over lazy data;
-        otherwise the result is as lazy as ``ds``.
+        Load the rates, and every diagnostic still pending, in one pass over lazy data.
+        They take 12 bytes for each pixel of each integration: for ramps of few groups that
+        is as much as the raw file. Otherwise the result is as lazy as ``ds``, later steps
+        read the file again for what they need, and spectra fit into memory whatever the
+        length of the exposure.
 
     Returns
     -------
