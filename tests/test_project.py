@@ -28,7 +28,9 @@ def requirements():
 
 
 def test_conda_environment_is_the_same():
-    listed = re.findall(r"^  - ([\w\-]+)(>=[\d.]+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^  - ([\w\-]+)(>=[\d.]+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE
+    )
     assert dict(listed) == {"python": project()["requires-python"], **requirements()}
 
 
