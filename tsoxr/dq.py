@@ -43,15 +43,15 @@ FLAGS: dict[str, int] = {
 UNUSABLE = ("DO_NOT_USE", "SATURATED")
 """Flags that take a group out of use; informational bits do not."""
 
-BLOCK = 1 << 20
-"""Samples that are looked at in one go."""
-
 UNUSABLE_RATE = ("DO_NOT_USE", "OUTLIER", "REFERENCE_PIXEL", "NON_SCIENCE")
 """Flags that take a pixel of a rate or spectrum out of use.
 
 SATURATED and JUMP_DET are absent on purpose: the ramp fit has left out the affected
 groups, and sets DO_NOT_USE where too few remained.
 """
+
+BLOCK = 1 << 20
+"""Samples that are looked at in one go."""
 
 
 def bits(*names: str, dtype: Any = np.uint32) -> np.unsignedinteger:

@@ -275,7 +275,7 @@ def _stored(arrays: list[Any]) -> list[np.ndarray]:
 
 
 def progress(label: str) -> Any:
-    """Return a context that shows a bar for the outermost computation inside it."""
+    """Return a context that shows a bar for each computation inside it, estimates first."""
     from contextlib import nullcontext
 
     if not OPTIONS.progress:
@@ -284,7 +284,7 @@ def progress(label: str) -> Any:
     from tqdm.auto import tqdm
 
     class Bar(Callback):
-        """Counts finished tasks; nested computations (samples) are not counted."""
+        """Counts finished tasks; computations within tasks are not counted."""
 
         def __init__(self) -> None:
             super().__init__(start_state=self._begin, posttask=self._one, finish=self._end)

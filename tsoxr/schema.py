@@ -18,7 +18,6 @@ __all__ = [
     "ATTRIBUTES",
     "KINDS",
     "SCHEMA_VERSION",
-    "SMALL",
     "Variable",
     "kind_of",
     "label",
@@ -186,9 +185,6 @@ ATTRIBUTES = {
     "fits_header": "JSON: the cards of the primary and science headers",
 }
 """Dataset attributes and what they mean."""
-
-SMALL = ("gain", "read_noise", "saturation", "flat", "superbias")
-"""Static quantities for which one number may stand for all pixels."""
 
 
 def kind_of(ds: xr.Dataset) -> str | None:

@@ -66,11 +66,6 @@ class FitsArray:
             return np.dtype(_STORED[self.bitpix]).newbyteorder("=")
         return np.dtype("float32" if abs(self.bitpix) <= 16 else "float64")
 
-    @property
-    def nbytes_stored(self) -> int:
-        """Bytes that the pixels take on disk."""
-        return math.prod(self.shape) * abs(self.bitpix) // 8
-
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         """Return what makes two arrays the same: file, place in it, time stamp."""
         return (type(self).__name__, self.path, self.offset, self.shape, self.modified)

@@ -32,8 +32,6 @@ __all__ = [
 _BLOCK = 2880
 """FITS files are made of blocks of this many bytes."""
 
-PRODUCTS = ("uncal", "ramp", "rateints", "x1dints")
-
 
 @dataclass(frozen=True)
 class FitsFile:
