@@ -32,10 +32,10 @@ def test_variance_against_mean_gives_the_gain(mode):
 def test_read_noise_is_that_of_one_read(mode):
     each = exposure(mode, seed=3, n_integrations=20, n_groups=3, noise=("read",), brightness=1e-6)
     ramp = each.ramps()["ramp"].values
-    pull = ramp.std(axis=(0, 1), ddof=1) / each.detector.read_noise
+    pull = ramp.std(axis=(0, 1), ddof=1) / each.maps.read_noise
     # 60 values in each of 16384 pixels: 0.07% error of the mean ratio, bias of std 0.4%
     assert pull.mean() == pytest.approx(1.0, abs=0.01)
-    reference = each.detector.read_noise[:, : each.setup.reference_columns]
+    reference = each.maps.read_noise[:, : each.setup.border[0]]
     if reference.size:
         assert reference.mean() == pytest.approx(0.8 * each.setup.constants.read_noise, rel=0.01)
 
@@ -155,7 +155,7 @@ def test_linearity_reference_is_the_exact_inverse(mode):
     # the response is bent by per cents; float32 holds 24 bits, 6e-8
     assert np.max(linear[-1] / np.maximum(measured[-1], 1.0)) > 1.03
     np.testing.assert_allclose(
-        apply_linearity(measured, bent.detector.linearity), linear, rtol=3e-7, atol=1e-3
+        apply_linearity(measured, bent.maps.linearity), linear, rtol=3e-7, atol=1e-3
     )
 
 

@@ -6,6 +6,7 @@ import xarray as xr
 
 from tsoxr.errors import ModeError, TsoWarning
 from tsoxr.simulation import SOURCES, exposure, simulate
+from tsoxr.simulation.noise import STANDARD
 
 
 def test_unknown_mode_names_the_nearest():
@@ -16,9 +17,9 @@ def test_unknown_mode_names_the_nearest():
 
 
 def test_mode_without_simulation_names_those_that_have_one(monkeypatch):
-    from tsoxr.simulation import instruments
+    from tsoxr.simulation import setups
 
-    monkeypatch.setattr(instruments, "SETUPS", {"miri-lrs": instruments.SETUPS["miri-lrs"]})
+    monkeypatch.setattr(setups, "SETUPS", {"miri-lrs": setups.SETUPS["miri-lrs"]})
     with pytest.raises(
         ModeError, match="'nirspec-prism' is known but not simulated; simulated are miri-lrs"
     ):
@@ -63,7 +64,7 @@ def test_senseless_values(given, message):
 
 
 def test_one_string_is_no_tuple_of_names():
-    with pytest.raises(TypeError, match=r"it takes a tuple of names, such as \('photon',\)"):
+    with pytest.raises(ValueError, match=r"or a tuple of names, such as \('photon',\)"):
         exposure("nirspec-prism", noise="photon")
 
 
@@ -76,7 +77,7 @@ def test_saturated_pixels_stop_below_the_converter():
     with pytest.warns(TsoWarning):
         bright = exposure("nirspec-prism", n_integrations=1, n_groups=12, noise=("nonlinearity",))
     ramp = bright.ramps()["ramp"].values[0]
-    full = ramp[-2] >= 0.999 * bright.detector.ceiling
+    full = ramp[-2] >= 0.999 * bright.maps.ceiling
     assert full.sum() > 20
     np.testing.assert_array_equal(ramp[-1][full], ramp[-2][full])
 
@@ -99,8 +100,10 @@ def test_default_planet_has_features():
     assert 300 < np.ptp(depth.values) < 700
 
 
-def test_all_sources_are_on_by_default():
-    assert exposure("miri-lrs").sources == frozenset(SOURCES)
+def test_standard_sources_are_on_by_default():
+    assert exposure("miri-lrs").sources == frozenset(STANDARD)
+    assert exposure("miri-lrs", noise="all").sources == frozenset(SOURCES)
+    assert exposure("miri-lrs", noise="none").sources == frozenset()
 
 
 @pytest.mark.parametrize("n_integrations", [5, 37, 200])

@@ -38,7 +38,9 @@ def test_noiseless_ramps_give_the_light_curve_back(mode):
     linear = apply_linearity(ds["ramp"].values, ds["linearity"].values)
     difference = xr.DataArray(linear[:, -1] - linear[:, 0], dims=("time", "y", "x"))
     span = (each.n_groups - 1) * each.clock.frame_time
-    spectrum = (difference * ds["gain"] / span).sum(each.setup.spatial_dim).values[:, each.lit]
+    spectrum = (
+        (difference * ds["gain"] / span).sum(each.setup.spatial_dim).values[:, each.component.pixel]
+    )
     star = truth["stellar_spectrum"].values
     bright = star > 0.02 * star.max()
     # float32 ramps of 3e4 DN hold 0.002 DN of a column's 1e4 to 1e5 DN
@@ -95,7 +97,7 @@ def gls_weights(signal, read, n_groups):
 @pytest.mark.parametrize("mode", MODES)
 def test_extracted_ramps_scatter_as_predicted(mode):
     each = exposure(mode, seed=6, n_integrations=60, radius_ratio=0.0, noise=("photon", "read"))
-    truth, detector = each.truth(stripes=False), each.detector
+    truth, detector = each.truth(stripes=False), each.maps
     steps = np.diff(each.ramps()["ramp"].values.astype(np.float64), axis=1) * detector.gain
     rate = truth["rate"].values * detector.gain
     read = (detector.read_noise * detector.gain).astype(float)
@@ -112,8 +114,8 @@ def test_extracted_ramps_scatter_as_predicted(mode):
     ).sum(1)
     share = truth["profile"].values / variance.reshape(rate.shape)
     axis = 1 if each.setup.spatial_dim == "y" else 2
-    norm = (share * truth["profile"].values).sum(axis=axis - 1)[each.lit]
-    spectrum = (slope * share).sum(axis=axis)[:, each.lit] / norm / interval
+    norm = (share * truth["profile"].values).sum(axis=axis - 1)[each.component.pixel]
+    spectrum = (slope * share).sum(axis=axis)[:, each.component.pixel] / norm / interval
     star = truth["stellar_spectrum"].values
     pull = 1e6 * (spectrum / star - 1) / truth["flux_error"].values
     # 60 x 400 values: 0.9%; the skewed ends of the spectrum add a little

@@ -187,12 +187,10 @@ def test_reference_files(mode, tmp_path):
             assert header["SUBSIZE1"] == each.setup.shape[1]
             for keyword in ("INSTRUME", "DETECTOR", "SUBARRAY", "SUBSTRT1", "FASTAXIS", "SLOWAXIS"):
                 assert keyword in header, f"{kind} lacks {keyword}"
-    np.testing.assert_array_equal(
-        fits.getdata(paths["linearity"], "COEFFS"), each.detector.linearity
-    )
-    np.testing.assert_array_equal(fits.getdata(paths["mask"], "DQ"), each.detector.dq)
+    np.testing.assert_array_equal(fits.getdata(paths["linearity"], "COEFFS"), each.maps.linearity)
+    np.testing.assert_array_equal(fits.getdata(paths["mask"], "DQ"), each.maps.dq)
     np.testing.assert_allclose(
-        fits.getdata(paths["readnoise"], "SCI"), np.sqrt(2) * each.detector.read_noise, rtol=1e-6
+        fits.getdata(paths["readnoise"], "SCI"), np.sqrt(2) * each.maps.read_noise, rtol=1e-6
     )
     dark = fits.getdata(paths["dark"], "SCI")
     assert dark.ndim == (4 if mode == "miri-lrs" else 3)

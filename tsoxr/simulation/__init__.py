@@ -9,7 +9,7 @@ The physics stands in the docstrings of `clock` (times), `scene` (light), `plane
 from __future__ import annotations
 
 from tsoxr.simulation.builder import KINDS, Exposure, exposure, simulate
-from tsoxr.simulation.instruments import SETUPS
-from tsoxr.simulation.noise import SOURCES
+from tsoxr.simulation.noise import SETS, SOURCES
+from tsoxr.simulation.setups import SETUPS
 
-__all__ = ["KINDS", "SETUPS", "SOURCES", "Exposure", "exposure", "simulate"]
+__all__ = ["KINDS", "SETS", "SETUPS", "SOURCES", "Exposure", "exposure", "simulate"]

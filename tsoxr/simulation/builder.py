@@ -8,7 +8,7 @@ parameters alone, never on the order in which products are asked for.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ from tsoxr import modes
 from tsoxr.simulation.checks import check, warn_of_saturation
 from tsoxr.simulation.clock import SECONDS_PER_DAY, Clock
 from tsoxr.simulation.detector import Detector, build_detector
-from tsoxr.simulation.hits import Hits, draw_hits
-from tsoxr.simulation.instruments import Setup, setup
-from tsoxr.simulation.noise import SOURCES, chosen
+from tsoxr.simulation.hits import CosmicRays, Hits
+from tsoxr.simulation.instruments import Choice, Setup, with_levels
+from tsoxr.simulation.noise import chosen
+from tsoxr.simulation.patterns import pattern
 from tsoxr.simulation.planet import Planet, default_limb_darkening, default_period, radius_on
-from tsoxr.simulation.scene import Pointing, Scene, pointing
+from tsoxr.simulation.scene import Component, Scene, build_scene, photons
+from tsoxr.simulation.setups import setup
+from tsoxr.simulation.telescope import Motion, motion
 
 __all__ = ["KINDS", "Exposure", "exposure", "simulate"]
 
@@ -44,6 +47,14 @@ class Exposure:
         Observing mode; one of ``tsoxr.simulation.SETUPS``.
     seed : int
         Seed of all random numbers. The same seed gives the same bytes.
+    subarray, detector, filter : str, optional
+        What the mode offers, by the names in the headers; the mode's own where left out.
+    n_outputs : int, optional
+        Amplifiers that read the subarray, for NIRCam.
+    read_pattern : str, optional
+        Read-out pattern, such as ``"SHALLOW4"``; every frame a group where left out.
+    order : int
+        Spectral order that spectra, light curves and the truth describe.
     n_integrations, n_groups : int, optional
         Length of the exposure and of an integration; the mode's own where left out.
     brightness : float
@@ -63,10 +74,14 @@ class Exposure:
         Radius of the circular orbit, stellar radii, and its inclination, degrees.
     limb_darkening : tuple of float, optional
         Quadratic coefficients u1, u2 at all wavelengths; a sun-like star where left out.
-    noise : tuple of str
-        Sources of noise and imperfections that are on, names of
-        ``tsoxr.simulation.SOURCES``; all by default. ``()`` gives ideal data. Without
+    noise : str or tuple of str
+        Sources of noise and imperfections that are on: names of
+        ``tsoxr.simulation.SOURCES``, or ``"standard"`` for those that the chain of steps
+        corrects, ``"all"``, ``"none"``. ``()`` gives ideal data too. Without
         ``"quantization"`` ramps are float32.
+    levels : dict of str to float, optional
+        Levels of the electronics that differ from the mode's own; fields of
+        ``tsoxr.simulation.instruments.Electronics``, such as ``{"one_over_f": 5.0}``.
     n_hits : int, optional
         Number of cosmic rays in the exposure, instead of their rate; also without
         ``"hits"`` in ``noise``.
@@ -88,6 +103,12 @@ class Exposure:
 
     mode: str
     seed: int = 0
+    subarray: str | None = None
+    detector: str | None = None
+    filter: str | None = None
+    n_outputs: int | None = None
+    read_pattern: str | None = None
+    order: int = 1
     n_integrations: int = None  # type: ignore[assignment] # filled in from the mode
     n_groups: int = None  # type: ignore[assignment] # filled in from the mode
     brightness: float = 1.0
@@ -98,7 +119,8 @@ class Exposure:
     a_over_rs: float = 10.0
     inclination: float = 88.5
     limb_darkening: tuple[float, float] | None = None
-    noise: tuple[str, ...] = tuple(SOURCES)
+    noise: str | tuple[str, ...] = "standard"
+    levels: dict[str, float] | None = None
     n_hits: int | None = None
     start: float = 60200.0
     references: bool = True
@@ -106,10 +128,9 @@ class Exposure:
 
     def __post_init__(self) -> None:
         """Fill in the mode's own lengths and check all parameters."""
-        own = setup(self.mode)
-        for name, default in (("n_integrations", own.n_integrations), ("n_groups", own.n_groups)):
+        for name in ("n_integrations", "n_groups"):
             if getattr(self, name) is None:
-                object.__setattr__(self, name, default)
+                object.__setattr__(self, name, getattr(self.setup, name))
         check(self)
         warn_of_saturation(self)
 
@@ -123,42 +144,50 @@ class Exposure:
     @cached_property
     def setup(self) -> Setup:
         """Subarray, optics and electronics of the mode."""
-        return setup(self.mode)
+        choice = Choice(self.subarray, self.detector, self.filter, self.n_outputs)
+        own = setup(self.mode, choice)
+        return own if self.levels is None else with_levels(own, self.levels)
 
     @property
     def instrument(self) -> str:
         """Name of the instrument."""
         return modes.get(self.mode).instrument
 
+    @property
+    def readout_pattern(self) -> str:
+        """Name of the read-out pattern."""
+        return self.setup.pattern if self.read_pattern is None else self.read_pattern
+
     @cached_property
     def clock(self) -> Clock:
         """Times of the exposure."""
-        return Clock(self.setup.readout, self.n_integrations, self.n_groups, self.start)
+        frames = pattern(self.instrument, self.readout_pattern)
+        own = self.setup.readout
+        return Clock(own, self.n_integrations, self.n_groups, self.start, *frames)
+
+    def stellar_photons(self, wavelength: np.ndarray) -> np.ndarray:
+        """Return the star's photons per unit wavelength, unscaled; ``wavelength`` in um."""
+        return photons(wavelength, self.setup.star_temperature)
 
     @cached_property
     def scene(self) -> Scene:
-        """The star on the detector."""
-        return Scene(self.setup, self.brightness)
+        """The light on the detector."""
+        return build_scene(self)
 
-    @cached_property
-    def lit(self) -> np.ndarray:
-        """Pixels along dispersion that have light, in ascending wavelength, (wavelength,)."""
-        inside = np.flatnonzero(np.isfinite(self.scene.wavelength))
-        return inside[np.argsort(self.scene.wavelength[inside])]
+    @property
+    def component(self) -> Component:
+        """The light of the order that spectra and truth describe."""
+        return self.scene.of_order(self.order)
 
-    @cached_property
+    @property
     def wavelength(self) -> np.ndarray:
-        """Wavelengths that have light, ascending, (wavelength,) um."""
-        return self.scene.wavelength[self.lit]
+        """Wavelengths of that order, ascending, (wavelength,) um."""
+        return self.component.wavelength
 
     @cached_property
-    def planet(self) -> Planet:
-        """The transit; its spectral arrays are (wavelength,), ascending."""
-        radius = radius_on(self.wavelength, self.radius_ratio, self.feature_depth)
-        if self.limb_darkening is None:
-            u1, u2 = default_limb_darkening(self.wavelength)
-        else:
-            u1, u2 = (np.full(self.wavelength.shape, float(u)) for u in self.limb_darkening)
+    def _systems(self) -> dict[int, Planet]:
+        first = self.scene.components[0].wavelength
+        radius = radius_on(first, self.radius_ratio, self.feature_depth)
         middle = 0.5 * (self.clock.tdb(0.0)[0] + self.clock.tdb(1.0)[-1])
         period = self.period
         if period is None:
@@ -166,38 +195,71 @@ class Exposure:
             period = default_period(
                 duration, self.a_over_rs, self.inclination, float(radius.mean())
             )
-        return Planet(
-            period=period,
-            t0=middle if self.t0 is None else self.t0,
-            a_over_rs=self.a_over_rs,
-            inclination=self.inclination,
-            radius_ratio=radius,
-            u1=u1,
-            u2=u2,
-        )
+        known = radius
+        if np.ndim(self.radius_ratio) == 0 or isinstance(self.radius_ratio, xr.DataArray):
+            known = None
+        out = {}
+        for each in self.scene.components:
+            wave = each.wavelength
+            if known is not None:
+                radius = np.interp(wave, first, known)
+            else:
+                radius = radius_on(wave, self.radius_ratio, self.feature_depth)
+            if self.limb_darkening is None:
+                u1, u2 = default_limb_darkening(wave)
+            else:
+                u1, u2 = (np.full(wave.shape, float(u)) for u in self.limb_darkening)
+            out[each.order] = Planet(
+                period=period,
+                t0=middle if self.t0 is None else self.t0,
+                a_over_rs=self.a_over_rs,
+                inclination=self.inclination,
+                radius_ratio=radius,
+                u1=u1,
+                u2=u2,
+            )
+        return out
+
+    def system(self, component: Component) -> Planet:
+        """Return star and planet at the wavelengths of one component."""
+        return self._systems[component.order]
+
+    @property
+    def planet(self) -> Planet:
+        """The transit in the order that spectra and truth describe."""
+        return self.system(self.component)
 
     @cached_property
-    def pointing(self) -> Pointing:
-        """Shift of the light in each integration."""
-        return pointing(self.n_integrations, self.seed, jitter="jitter" in self.sources)
+    def motion(self) -> Motion:
+        """Where the light falls during each read."""
+        return motion(self)
 
     @cached_property
-    def detector(self) -> Detector:
+    def maps(self) -> Detector:
         """Static properties of the pixels."""
         return build_detector(self.setup, self.seed, self.sources)
 
     @cached_property
-    def hits(self) -> Hits:
-        """Cosmic rays of the whole exposure."""
+    def rays(self) -> CosmicRays:
+        """Cosmic rays, integration by integration."""
         fixed = self.n_hits
         if fixed is None and "hits" not in self.sources:
             fixed = 0
-        return draw_hits(self.setup, self.clock, self.seed, fixed)
+        return CosmicRays(self.setup, self.clock, self.seed, fixed)
+
+    @property
+    def hits(self) -> Hits:
+        """Cosmic rays of the whole exposure."""
+        return self.rays.all()
 
     @cached_property
     def read_offset(self) -> np.ndarray:
         """Delay of each pixel within a frame, (y, x) float32 s."""
         return (self.setup.readout.ticks * 1e-5).astype(np.float32)
+
+    def replace(self, **changes: Any) -> Exposure:
+        """Return the same exposure with other values of some parameters."""
+        return replace(self, **changes)
 
     # --------------------------------------------------------------- products
 

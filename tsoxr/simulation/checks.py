@@ -45,7 +45,12 @@ def check(given: Exposure) -> None:
             f"simulate: an orbit with a_over_rs={given.a_over_rs} and inclination="
             f"{given.inclination} misses the star; raise the inclination, or give a period"
         )
-    _ = given.sources, given.planet
+    if given.order not in given.setup.orders:
+        raise ValueError(
+            f"simulate: {given.mode} has no order {given.order}; "
+            f"it has {', '.join(map(str, given.setup.orders))}"
+        )
+    _ = given.sources, given.clock, given.planet
 
 
 def _point_duration(given: Exposure) -> float:
@@ -57,8 +62,8 @@ def warn_of_saturation(given: Exposure) -> None:
     """Warn when the star fills the well of the brightest pixel before the last group."""
     own, view = given.setup, given.scene
     well = (own.constants.saturation - own.electronics.bias) * own.constants.gain
-    peak = (view.spectrum * view.profile().max(axis=0)).max()
-    groups = well / (peak * own.readout.frame_time)
+    filled = view.star[own.science].max() * given.clock.integration_time / well
+    groups = given.n_groups / max(filled, 1e-12)
     if given.n_groups > groups:
         warnings.warn(
             f"simulate: the brightest pixel saturates after {groups:.1f} of {given.n_groups} groups; "

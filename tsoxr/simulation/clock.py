@@ -9,13 +9,16 @@ with (r, c) = (2, 0) for one output (r = 3 where n_fast <= 8) and (1, 1) for fou
 clocks past the rows outside its subarray: frame_clocks = n_rows row_clocks + (1024 - n_rows) 7,
 and its four outputs are interleaved, column x belonging to output x mod 4.
 
-The reset takes the same clocking as a read. An integration of G groups therefore repeats
-every (G + 1) frames, and pixel p, whose delay within the frame is d(p), is reset at
-``start + d(p)`` and read for group g at ``start + d(p) + g frame_time``. The integration's
-``start`` and ``end`` are the reset and the last read of the first pixel, as in the tables of
-the archive, hence ``mid = start + G frame_time / 2``. The charge freed before the first read
-enters no difference of groups: what the ramp's slope measures is centred on
-``start + d(p) + (G + 1) frame_time / 2``, half a frame after ``mid + d(p)``.
+The reset takes the same clocking as a read. An integration of G groups, each the mean of F
+frames with gaps of S frames between them, therefore repeats every ``1 + F + (G - 1)(F + S)``
+frames, and pixel p, whose delay within the frame is d(p), is reset at ``start + d(p)`` and
+read in frame k at ``start + d(p) + k frame_time``. The integration's ``start`` and ``end``
+are the reset and the last read of the first pixel, as in the tables of the archive. The
+charge freed before the first read enters no difference of groups: what the ramp's slope
+measures is centred half a frame after ``mid + d(p)``.
+
+Four outputs of the near-infrared detectors share a line in blocks, neighbouring ones read in
+opposite directions.
 
 Barycentric times add to MJD UTC the 69.184 s of TDB - UTC (37 leap seconds and 32.184 s,
 periodic terms below 2 ms left out) and a light travel time of 499.0 s cos(30 deg)
@@ -77,9 +80,11 @@ class Readout:
     def ticks(self) -> np.ndarray:
         """Clock of the frame at which each pixel is read, (y, x) int64."""
         fast, slow = self._along()
-        within = (
-            fast // self.n_outputs if self.interleaved else fast % (self.n_fast // self.n_outputs)
-        )
+        if self.interleaved:
+            return slow * self.line_clocks + fast // self.n_outputs
+        width = self.n_fast // self.n_outputs
+        output, within = np.divmod(fast, width)
+        within = np.where(output % 2 == 1, width - 1 - within, within)
         return slow * self.line_clocks + within
 
     @cached_property
@@ -156,27 +161,80 @@ def barycentric_delay(mjd: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Clock:
-    """The times of an exposure: ``start`` is MJD UTC, the rest counts in seconds from it."""
+    """The times of an exposure: ``start`` is MJD UTC, the rest counts in seconds from it.
+
+    A group is the mean of ``n_frames`` frames; ``group_gap`` frames are skipped between groups.
+    """
 
     readout: Readout
     n_integrations: int
     n_groups: int
     start: float
+    n_frames: int = 1
+    group_gap: int = 0
 
     @property
     def frame_time(self) -> float:
-        """Time to read one frame, s; the interval of the groups, as none is averaged."""
+        """Time to read one frame, s."""
         return self.readout.frame_time
+
+    @property
+    def group_interval(self) -> float:
+        """Time from one group to the next, s."""
+        return self._seconds(self.n_frames + self.group_gap)
+
+    def _seconds(self, frames: np.ndarray | int) -> np.ndarray | float:
+        return frames * self.readout.frame_clocks / TICKS_PER_SECOND
+
+    @property
+    def frames_per_integration(self) -> int:
+        """Frames from the first to the last read, skipped ones included, the reset not."""
+        return self.n_frames + (self.n_groups - 1) * (self.n_frames + self.group_gap)
+
+    @cached_property
+    def read_frame(self) -> np.ndarray:
+        """Frame of each read that enters a group, counted from 1 after the reset, (read,)."""
+        group = np.arange(self.n_groups)[:, None] * (self.n_frames + self.group_gap)
+        return (group + np.arange(1, self.n_frames + 1)).ravel()
+
+    @cached_property
+    def read_time(self) -> np.ndarray:
+        """Time of each read since reset, (read,) s."""
+        return self._seconds(self.read_frame)
+
+    @cached_property
+    def interval(self) -> np.ndarray:
+        """Time from the read before (the reset for the first) to each read, (read,) s."""
+        return self._seconds(np.diff(self.read_frame, prepend=0))
+
+    @cached_property
+    def difference_weight(self) -> np.ndarray:
+        """Share of each interval's charge in the last group less the first, (read,).
+
+        With one group, the share in that group.
+        """
+        reads = np.arange(self.read_frame.size)
+        before = [
+            (reads[:, None] >= reads[None, :])[g * self.n_frames :][: self.n_frames].mean(0)
+            for g in (0, self.n_groups - 1)
+        ]
+        return before[1] - before[0] if self.n_groups > 1 else before[0]
 
     @property
     def integration_interval(self) -> float:
         """Time from one integration's start to the next, s."""
-        return (self.n_groups + 1) * self.readout.frame_clocks / TICKS_PER_SECOND
+        return self._seconds(self.frames_per_integration + 1)
+
+    @property
+    def integration_time(self) -> float:
+        """Time from the reset to the last read, s."""
+        return self._seconds(self.frames_per_integration)
 
     @property
     def group_time(self) -> np.ndarray:
-        """Time since reset of each group, (group,) s."""
-        return np.arange(1, self.n_groups + 1) * self.readout.frame_clocks / TICKS_PER_SECOND
+        """Time since reset of the middle of each group, (group,) s."""
+        middle = np.arange(self.n_groups) * (self.n_frames + self.group_gap)
+        return self._seconds(middle + 0.5 * (self.n_frames + 1))
 
     @cached_property
     def integration_start(self) -> np.ndarray:
@@ -186,11 +244,11 @@ class Clock:
     @property
     def exposure_time(self) -> float:
         """Time from the first integration's start to the last one's end, s."""
-        return float(self.integration_start[-1] + self.n_groups * self.frame_time)
+        return float(self.integration_start[-1] + self.integration_time)
 
     def utc(self, part: float) -> np.ndarray:
         """Return MJD UTC at a fraction of each integration: 0 start, 0.5 middle, 1 end."""
-        seconds = self.integration_start + part * self.n_groups * self.frame_time
+        seconds = self.integration_start + part * self.integration_time
         return self.start + seconds / SECONDS_PER_DAY
 
     def tdb(self, part: float) -> np.ndarray:

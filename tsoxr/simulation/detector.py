@@ -74,8 +74,7 @@ def build_detector(setup: Setup, seed: int, noise: frozenset[str]) -> Detector:
     }
     kind = rng.random(shape)
     line = rng.standard_normal(setup.readout.n_slow)
-    science = np.ones(shape, dtype=bool)
-    science[:, : setup.reference_columns] = False
+    science = setup.science
 
     bias = _superbias(setup, scatter["bias"], line) if "bias" in noise else np.zeros(shape)
     read = constants.read_noise * (1.0 + 0.04 * scatter["read"].clip(-3, 3))
@@ -124,7 +123,7 @@ def _linearity(setup: Setup, scatter: np.ndarray, *, on: bool) -> np.ndarray:
     if on:
         bend = 1.0 + 0.05 * scatter.clip(-3, 3)
         out[2], out[3] = levels.quadratic * bend, levels.cubic * bend
-        out[2:, :, : setup.reference_columns] = 0.0
+        out[2:, ~setup.science] = 0.0
     return out
 
 
@@ -159,26 +158,21 @@ def _bend(linear, a, b, ceiling):  # noqa: ANN001, ANN202 -- numba infers the ty
 
 @numba.njit(cache=True, nogil=True)
 def develop(charge, gain, linearity, ceiling, out):  # noqa: ANN001, ANN201 -- numba infers the types
-    """Accumulate charge up the ramp and turn it into measured signal.
+    """Turn accumulated charge into measured signal.
 
     Parameters
     ----------
-    charge : (group, y, x) float64 or int64
-        Electrons freed before each read, since the previous one.
+    charge : (y, x) float64
+        Electrons since the reset.
     gain, ceiling : (y, x) float32
         electron/DN, and the signal at which the well is full, DN.
     linearity : (4, y, x) float32
         Coefficients of the linearity polynomial; 0 and 1 come first.
-    out : (group, y, x) float32
+    out : (y, x) float32
         Receives the signal without bias, DN.
     """
-    n_groups, n_y, n_x = charge.shape
+    n_y, n_x = charge.shape
     for y in range(n_y):
         for x in range(n_x):
-            total = 0.0
-            factor = 1.0 / float(gain[y, x])
             a, b = float(linearity[2, y, x]), float(linearity[3, y, x])
-            full = float(ceiling[y, x])
-            for g in range(n_groups):
-                total += charge[g, y, x]
-                out[g, y, x] = _bend(total * factor, a, b, full)
+            out[y, x] = _bend(charge[y, x] / float(gain[y, x]), a, b, float(ceiling[y, x]))

@@ -65,6 +65,7 @@ def primary_cards(exposure: Exposure, segment: Segment) -> dict[str, Any]:
         "INSTRUME": exposure.instrument,
         "DETECTOR": setup.detector,
         **setup.keywords,
+        "READPATT": exposure.readout_pattern,
         "GAINFACT": 1.0,
         **_timing(exposure),
         "EXSEGNUM": segment.number,
@@ -98,16 +99,16 @@ def _visit(exposure: Exposure) -> dict[str, Any]:
 def _timing(exposure: Exposure) -> dict[str, Any]:
     clock = exposure.clock
     utc = (clock.utc(0.0)[0], clock.utc(1.0)[-1])
-    integration = clock.n_groups * clock.frame_time
+    integration = clock.integration_time
     return {
         "NGROUPS": clock.n_groups,
-        "NFRAMES": 1,
+        "NFRAMES": clock.n_frames,
         "FRMDIVSR": 1,
-        "GROUPGAP": 0,
+        "GROUPGAP": clock.group_gap,
         "NSAMPLES": 1,
         "TSAMPLE": 10.0,
         "TFRAME": clock.frame_time,
-        "TGROUP": clock.frame_time,
+        "TGROUP": clock.group_interval,
         "EFFINTTM": integration,
         "EFFEXPTM": integration * clock.n_integrations,
         "TMEASURE": integration * clock.n_integrations,

@@ -17,7 +17,7 @@ from tsoxr.simulation.clock import Clock
 from tsoxr.simulation.instruments import Setup
 from tsoxr.simulation.streams import stream
 
-__all__ = ["Hits", "draw_hits"]
+__all__ = ["CosmicRays", "Hits"]
 
 MEDIAN_CHARGE = 2500.0
 LOG_WIDTH = 0.8
@@ -25,7 +25,6 @@ MEAN_LENGTH = 1.5
 STEPS = 12
 DIFFUSED = 0.015
 LEAST_CHARGE = 1.0
-BLOCK = 20_000
 NEIGHBOURS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 
 
@@ -33,26 +32,26 @@ NEIGHBOURS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 class Hits:
     """Charge per affected sample: all arrays have one entry per deposit, in order of time.
 
-    ``integration`` and ``group`` count from 0; ``charge`` in electron; ``event`` numbers the
+    ``integration`` and ``read`` count from 0; ``charge`` in electron; ``event`` numbers the
     particle that a deposit comes from.
     """
 
     event: np.ndarray
     integration: np.ndarray
-    group: np.ndarray
+    read: np.ndarray
     y: np.ndarray
     x: np.ndarray
     charge: np.ndarray
 
-    def of(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return group, y, x and charge of the deposits in one integration."""
-        first, last = np.searchsorted(self.integration, [index, index + 1])
+    def of_read(self, read: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return y, x and charge of the deposits that first appear in a read, one integration."""
+        first, last = np.searchsorted(self.read, [read, read + 1])
         part = slice(first, last)
-        return self.group[part], self.y[part], self.x[part], self.charge[part]
+        return self.y[part], self.x[part], self.charge[part]
 
 
-def draw_hits(setup: Setup, clock: Clock, seed: int, n_hits: int | None) -> Hits:
-    """Draw the hits of a whole exposure.
+class CosmicRays:
+    """The hits of an exposure, drawn one integration at a time.
 
     Parameters
     ----------
@@ -66,42 +65,57 @@ def draw_hits(setup: Setup, clock: Clock, seed: int, n_hits: int | None) -> Hits
         Number of hits in the exposure, each between two groups where there are two, so
         that it can be found; None draws the number from the rate.
     """
-    rng = stream(seed, "hits")
-    n_y, n_x = setup.shape
-    first = 0 if n_hits is None or clock.n_groups == 1 else 1
-    n_samples = clock.n_integrations * (clock.n_groups - first)
-    if n_hits is None:
-        expected = setup.electronics.hit_rate * n_y * n_x * clock.frame_time * n_samples
-        n_hits = int(rng.poisson(expected))
-    sample = np.sort(rng.integers(0, n_samples, n_hits))
-    integration, group = np.divmod(sample, clock.n_groups - first)
-    charge = MEDIAN_CHARGE * np.exp(LOG_WIDTH * rng.standard_normal(n_hits))
-    start = rng.uniform((-0.5, setup.reference_columns - 0.5), (n_y - 0.5, n_x - 0.5), (n_hits, 2))
-    angle = rng.uniform(0.0, 2.0 * np.pi, n_hits)
-    length = rng.exponential(MEAN_LENGTH, n_hits)
-    end = start + length[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    blocks = [
-        _tracks(setup, i, charge[i : i + BLOCK], start[i : i + BLOCK], end[i : i + BLOCK])
-        for i in range(0, max(n_hits, 1), BLOCK)
-    ]
-    event, y, x, deposit = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    return Hits(
-        event=event,
-        integration=integration[event].astype(np.int32),
-        group=(group[event] + first).astype(np.int32),
-        y=y,
-        x=x,
-        charge=deposit,
-    )
+
+    def __init__(self, setup: Setup, clock: Clock, seed: int, n_hits: int | None) -> None:
+        self._setup, self._clock, self._seed = setup, clock, seed
+        self._interval = clock.interval.copy()
+        self._fixed = None
+        if n_hits is not None:
+            if clock.n_groups > 1:
+                self._interval[: clock.n_frames] = 0.0
+            rng = stream(seed, "hit_numbers")
+            equal = np.full(clock.n_integrations, 1.0 / clock.n_integrations)
+            self._fixed = rng.multinomial(n_hits, equal)
+
+    def of(self, index: int) -> Hits:
+        """Draw the hits of one integration; the same whenever it is asked for."""
+        rng = stream(self._seed, "hits", index)
+        n_y, n_x = self._setup.shape
+        if self._fixed is None:
+            rate = self._setup.electronics.hit_rate * n_y * n_x
+            n_hits = int(rng.poisson(rate * self._interval.sum()))
+        else:
+            n_hits = int(self._fixed[index])
+        share = self._interval / self._interval.sum()
+        read = np.sort(rng.choice(share.size, n_hits, p=share))
+        charge = MEDIAN_CHARGE * np.exp(LOG_WIDTH * rng.standard_normal(n_hits))
+        start = rng.uniform((-0.5, -0.5), (n_y - 0.5, n_x - 0.5), (n_hits, 2))
+        angle = rng.uniform(0.0, 2.0 * np.pi, n_hits)
+        length = rng.exponential(MEAN_LENGTH, n_hits)
+        end = start + length[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+        event, y, x, deposit = _tracks(self._setup, charge, start, end)
+        integration = np.full(event.size, index, dtype=np.int32)
+        return Hits(event, integration, read[event].astype(np.int32), y, x, deposit)
+
+    def all(self) -> Hits:
+        """Return the hits of the whole exposure; events are numbered through."""
+        parts = [self.of(i) for i in range(self._clock.n_integrations)]  # each has a generator
+        events, before = [], 0
+        for each in parts:
+            events.append(each.event + before)
+            before += int(each.event.max(initial=-1)) + 1
+        names = ("integration", "read", "y", "x", "charge")
+        rest = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
+        return Hits(event=np.concatenate(events), **rest)
 
 
 def _tracks(
-    setup: Setup, first: int, charge: np.ndarray, start: np.ndarray, end: np.ndarray
+    setup: Setup, charge: np.ndarray, start: np.ndarray, end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Spread each charge along its track and into the neighbours; sum what meets in a pixel.
 
     ``charge`` (event,) electron; ``start``, ``end`` (event, 2) y and x in pixels. Returns
-    event, counted from ``first``, y, x and charge of the deposits.
+    event, y, x and charge of the deposits.
     """
     n_y, n_x = setup.shape
     along = (np.arange(STEPS) + 0.5) / STEPS
@@ -110,14 +124,15 @@ def _tracks(
     share = np.array([1.0 - 4.0 * DIFFUSED] + [DIFFUSED] * 4) / STEPS
     deposit = np.broadcast_to(charge[:, None, None] * share, y.shape)
     event = np.broadcast_to(np.arange(charge.size)[:, None, None], y.shape)
-    inside = (y >= 0) & (y < n_y) & (x >= setup.reference_columns) & (x < n_x)
+    inside = (y >= 0) & (y < n_y) & (x >= 0) & (x < n_x)
+    inside[inside] = setup.science[y[inside], x[inside]]
     key = (event[inside] * n_y + y[inside]) * n_x + x[inside]
     cells, inverse = np.unique(key, return_inverse=True)
     total = np.bincount(inverse, weights=deposit[inside], minlength=cells.size)
     keep = total >= LEAST_CHARGE
     cells, total = cells[keep], total[keep].astype(np.float32)
     return (
-        first + cells // (n_y * n_x),
+        cells // (n_y * n_x),
         (cells // n_x % n_y).astype(np.int32),
         (cells % n_x).astype(np.int32),
         total,

@@ -1,7 +1,8 @@
-"""What the simulator knows about each mode: subarray, optics, star and detector.
+"""What describes a mode to the simulator: subarray, optics, star and detector.
 
-Constants of the detectors come from `tsoxr.modes`; the frame times follow from the clocking
-of the subarray (see `tsoxr.simulation.clock`). The wavelengths are the nominal ones of
+The modes themselves are in `tsoxr.simulation.setups`, one module per instrument. Constants of
+the detectors come from `tsoxr.modes`; the frame times follow from the clocking of the
+subarray (see `tsoxr.simulation.clock`). The wavelengths are the nominal ones of
 `tsoxr.kernels.wavelength`, which ``assign_wavelength`` uses too. Traces and widths are
 compact formulae of our own that resemble the instruments: they are the truth of the
 simulation, no calibration of the real ones.
@@ -9,41 +10,98 @@ simulation, no calibration of the real ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from tsoxr import modes
-from tsoxr.errors import ModeError
-from tsoxr.kernels.wavelength import NOMINAL, wavelength_at
-from tsoxr.simulation.clock import Readout, miri_readout, nir_readout
+from tsoxr.simulation.clock import Readout
+from tsoxr.simulation.profiles import Profile, gaussian_profile
 
-__all__ = ["SETUPS", "Electronics", "Optics", "Setup", "setup"]
+__all__ = [
+    "Choice",
+    "Electronics",
+    "Function",
+    "Imager",
+    "Setup",
+    "Spectrograph",
+    "Trace",
+    "pick",
+    "with_levels",
+]
 
 Function = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Optics:
-    """Where the light falls: functions of the pixel along dispersion and of wavelength.
+class Choice:
+    """What a user can choose within a mode; None leaves it to the mode."""
+
+    subarray: str | None = None
+    detector: str | None = None
+    filter: str | None = None
+    n_outputs: int | None = None
+
+
+def pick(mode: str, name: str, value: object, allowed: Sequence) -> object:
+    """Return ``value``, or the first of ``allowed`` where it is None.
+
+    Raises
+    ------
+    ValueError
+        For a value that is not allowed; the message lists those that are.
+    """
+    if value is None:
+        return allowed[0]
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), [str(a) for a in allowed], n=1)
+        hint = f"did you mean {near[0]!r}" if near else "choose one of these"
+        listed = ", ".join(str(a) for a in allowed)
+        raise ValueError(
+            f"simulate: {mode} has no {name} {value!r}; it is simulated with {listed}; {hint}"
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One spectral order: where its light falls.
 
     ``wavelength(pixel)`` in um, NaN where no light falls; ``center(pixel)`` of the trace
-    across dispersion, pixels; ``sigma(wavelength)`` of the Gaussian core, pixels;
-    ``throughput(wavelength)`` relative. A share ``wing`` of the light lies in a Gaussian
-    ``wing_scale`` times as wide. ``background`` in electron/s and pixel, ``pixel_scale``
-    in arcsec.
+    across dispersion, pixels; ``width(wavelength)`` of the profile, pixels;
+    ``throughput(wavelength)`` relative to the other orders.
     """
 
     wavelength: Function
     center: Function
-    sigma: Function
+    width: Function
     throughput: Function
-    background: float
-    pixel_scale: float
-    star_temperature: float = 5500.0
-    wing: float = 0.04
-    wing_scale: float = 4.0
+    order: int = 1
+    profile: Profile = field(default_factory=gaussian_profile)
+
+
+@dataclass(frozen=True)
+class Spectrograph:
+    """Optics that disperse the light: one or more orders."""
+
+    traces: tuple[Trace, ...]
+
+
+@dataclass(frozen=True)
+class Imager:
+    """Optics that make an image of the star.
+
+    ``wavelength`` samples the filter, (wavelength,) um, with the relative ``throughput``;
+    ``image(shape, y, x, focus)`` is the share of light in each pixel of a star at (y, x),
+    (y, x) float64, ``focus`` the relative change of its width; ``position`` (y, x) pixels.
+    """
+
+    wavelength: np.ndarray
+    throughput: np.ndarray
+    image: Callable[[tuple[int, int], float, float, float], np.ndarray]
+    position: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -72,7 +130,14 @@ class Electronics:
 
 @dataclass(frozen=True)
 class Setup:
-    """A mode as the simulator runs it; see `Optics`, `Electronics` and `Readout`."""
+    """A mode as the simulator runs it; see `Spectrograph`, `Electronics` and `Readout`.
+
+    ``origin`` is the first column and row on the detector, from 1. ``background`` is the
+    light of the sky, electron/s and pixel; ``sky`` and ``contaminants`` make images from
+    the shape (y, x): the sky's relative pattern, and other stars relative to the brightest
+    pixel of this one. ``border`` counts the reference pixels at the left, right, bottom and
+    top edge.
+    """
 
     mode: str
     detector: str
@@ -80,17 +145,36 @@ class Setup:
     shape: tuple[int, int]
     origin: tuple[int, int]
     readout: Readout
-    optics: Optics
+    optics: Spectrograph | Imager
     electronics: Electronics
     n_groups: int
     n_integrations: int
-    reference_columns: int = 0
+    background: float
+    pixel_scale: float
+    pattern: str
+    filter: str = "CLEAR"
+    star_temperature: float = 5500.0
+    border: tuple[int, int, int, int] = (0, 0, 0, 0)
+    sky: Callable[[tuple[int, int]], np.ndarray] | None = None
+    contaminants: Callable[[tuple[int, int]], np.ndarray] | None = None
     keywords: dict[str, object] = field(default_factory=dict)
 
     @property
     def constants(self) -> modes.Detector:
         """Gain, read noise, saturation and dark of the detector."""
         return modes.detector(self.detector)
+
+    @property
+    def imaging(self) -> bool:
+        """True where the light is not dispersed."""
+        return isinstance(self.optics, Imager)
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """Spectral orders; (1,) for an image."""
+        if isinstance(self.optics, Imager):
+            return (1,)
+        return tuple(t.order for t in self.optics.traces)
 
     @property
     def dispersion_dim(self) -> str:
@@ -112,128 +196,31 @@ class Setup:
         """Number of pixels across the spectrum."""
         return self.shape[0 if self.dispersion_dim == "x" else 1]
 
-
-def _prism_wavelength(pixel: np.ndarray) -> np.ndarray:
-    """Return the mode's nominal wavelength, NaN outside 0.5 um to 5.6 um."""
-    return wavelength_at(NOMINAL["nirspec-prism"], pixel)
-
-
-def _prism_center(pixel: np.ndarray) -> np.ndarray:
-    u = (pixel - 255.5) / 256.0
-    return 15.4 + 0.35 * u - 0.45 * u**2
+    @property
+    def science(self) -> np.ndarray:
+        """True where a pixel sees light, False in the border of reference pixels, (y, x)."""
+        left, right, bottom, top = self.border
+        inside = np.zeros(self.shape, dtype=bool)
+        inside[bottom : self.shape[0] - top, left : self.shape[1] - right] = True
+        return inside
 
 
-def _prism_throughput(wave: np.ndarray) -> np.ndarray:
-    blue = 1.0 / (1.0 + np.exp(-(wave - 0.75) / 0.09))
-    red = 1.0 / (1.0 + np.exp((wave - 5.3) / 0.12))
-    return blue * red * wave * (1.0 + 0.08 * np.sin(2.2 * wave))
-
-
-def _lrs_wavelength(pixel: np.ndarray) -> np.ndarray:
-    """Return the mode's nominal wavelength, which falls with the row, NaN outside 4.4 um to 13.9 um."""
-    return wavelength_at(NOMINAL["miri-lrs"], pixel)
-
-
-def _lrs_center(pixel: np.ndarray) -> np.ndarray:
-    u = (pixel - 200.0) / 200.0
-    return 36.2 + 0.25 * u - 0.15 * u**2
-
-
-def _lrs_throughput(wave: np.ndarray) -> np.ndarray:
-    blue = 1.0 / (1.0 + np.exp(-(wave - 4.95) / 0.12))
-    red = 1.0 / (1.0 + np.exp((wave - 12.2) / 0.5))
-    return blue * red * wave * (1.0 + 0.05 * np.sin(1.1 * wave))
-
-
-_PRISM = Setup(
-    mode="nirspec-prism",
-    detector="NRS1",
-    subarray="SUB512",
-    shape=(32, 512),
-    origin=(1025, 959),
-    readout=nir_readout(fast=("y", 32, +1), slow=("x", 512, +1), n_outputs=1),
-    optics=Optics(
-        wavelength=_prism_wavelength,
-        center=_prism_center,
-        sigma=lambda wave: np.hypot(0.6, 0.15 * wave),
-        throughput=_prism_throughput,
-        background=0.8,
-        pixel_scale=0.1,
-        star_temperature=3000.0,
-    ),
-    electronics=Electronics(
-        bias=6700.0,
-        bias_structure=700.0,
-        quadratic=9e-7,
-        cubic=4e-12,
-        one_over_f=3.5,
-        pedestal=1.5,
-        reset=20.0,
-        hit_rate=1.587e-5,
-    ),
-    n_groups=5,
-    n_integrations=100,
-    keywords={
-        "EXP_TYPE": "NRS_BRIGHTOBJ",
-        "READPATT": "NRSRAPID",
-        "FILTER": "CLEAR",
-        "GRATING": "PRISM",
-        "FXD_SLIT": "S1600A1",
-    },
-)
-
-_LRS = Setup(
-    mode="miri-lrs",
-    detector="MIRIMAGE",
-    subarray="SLITLESSPRISM",
-    shape=(416, 72),
-    origin=(1, 529),
-    readout=miri_readout(n_rows=416, n_columns=72, row_clocks=28),
-    optics=Optics(
-        wavelength=_lrs_wavelength,
-        center=_lrs_center,
-        sigma=lambda wave: 0.13 * wave,
-        throughput=_lrs_throughput,
-        background=70.0,
-        pixel_scale=0.11,
-    ),
-    electronics=Electronics(
-        bias=9000.0,
-        bias_structure=350.0,
-        quadratic=2.5e-6,
-        cubic=8e-12,
-        one_over_f=1.5,
-        pedestal=1.0,
-        reset=8.0,
-        hit_rate=3.06e-5,
-    ),
-    n_groups=8,
-    n_integrations=60,
-    reference_columns=4,
-    keywords={
-        "EXP_TYPE": "MIR_LRS-SLITLESS",
-        "READPATT": "FASTR1",
-        "FILTER": "P750L",
-        "CHANNEL": "N/A",
-    },
-)
-
-SETUPS = {each.mode: each for each in (_PRISM, _LRS)}
-"""The modes that the simulator has."""
-
-
-def setup(mode: str) -> Setup:
-    """Return how a mode is simulated.
+def with_levels(setup: Setup, levels: Mapping[str, float]) -> Setup:
+    """Return a setup with other levels of its electronics.
 
     Raises
     ------
-    ModeError
-        For an unknown mode, and for one that the simulator does not have.
+    ValueError
+        For a level that does not exist, or is negative or not finite.
     """
-    known = modes.get(mode).name
-    if known not in SETUPS:
-        raise ModeError(
-            f"simulate: mode {mode!r} is known but not simulated; "
-            f"simulated are {', '.join(SETUPS)}; choose one of these"
-        )
-    return SETUPS[known]
+    known = [f.name for f in fields(Electronics)]
+    for name, value in levels.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(known)}"
+            raise ValueError(f"simulate: levels has no {name!r}; {hint}")
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(
+                f"simulate: levels[{name!r}] is {value}; it must be finite and not negative"
+            )
+    return replace(setup, electronics=replace(setup.electronics, **levels))

@@ -13,6 +13,7 @@ from tsoxr import schema
 from tsoxr.history import jsonable
 from tsoxr.simulation import headers
 from tsoxr.simulation.ramp import light_curve, on_detector
+from tsoxr.simulation.scene import Component
 
 if TYPE_CHECKING:
     from tsoxr.simulation.builder import Exposure
@@ -38,15 +39,19 @@ def labelled(
     return schema.label(xr.DataArray(data, dims=dims), kind, name, **attrs).variable
 
 
-def relative_flux(exposure: Exposure) -> np.ndarray:
+def relative_flux(exposure: Exposure, component: Component | None = None) -> np.ndarray:
     """Return the noise-free relative flux of each integration, (time, wavelength) float64.
 
     The mean from the first to the last group: what the difference of the two measures.
     """
-    n, first = exposure.n_integrations, min(1, exposure.n_groups - 1)
-    size = max(BLOCK_ELEMENTS // (exposure.n_groups * exposure.wavelength.size), 1)
+    clock = exposure.clock
+    component = exposure.component if component is None else component
+    weight = clock.difference_weight * clock.interval
+    n_each = clock.read_frame.size * component.wavelength.size
+    size = max(BLOCK_ELEMENTS // n_each, 1)
     blocks = [
-        light_curve(exposure, slice(i, i + size))[:, first:].mean(axis=1) for i in range(0, n, size)
+        np.einsum("r,trw->tw", weight / weight.sum(), light_curve(exposure, component, part))
+        for part in (slice(i, i + size) for i in range(0, exposure.n_integrations, size))
     ]
     return np.concatenate(blocks)
 
@@ -61,10 +66,10 @@ def attributes(exposure: Exposure, kind: str) -> dict[str, Any]:
         "tso_history": "[]",
         "tso_source": json.dumps({"simulate": {**_given(exposure), "kind": kind}}),
         "frame_time": exposure.clock.frame_time,
-        "group_interval": exposure.clock.frame_time,
+        "group_interval": exposure.clock.group_interval,
         "n_groups": exposure.n_groups,
-        "n_frames": 1,
-        "group_gap": 0,
+        "n_frames": exposure.clock.n_frames,
+        "group_gap": exposure.clock.group_gap,
         "n_samples": 1,
         "time_source": "simulated clock",
         "n_integrations": exposure.n_integrations,
@@ -102,8 +107,8 @@ def time_coordinates(exposure: Exposure) -> dict[str, xr.Variable]:
     n = exposure.n_integrations
     time = exposure.clock.tdb(0.5)
     inside = exposure.planet.in_transit(time)
-    scale = exposure.setup.optics.pixel_scale
-    across, along = exposure.pointing.across, exposure.pointing.along
+    scale = exposure.setup.pixel_scale
+    across, along = exposure.motion.across.mean(axis=1), exposure.motion.along.mean(axis=1)
     x, y = (along, across) if exposure.setup.dispersion_dim == "x" else (across, along)
     values = {
         "time": time,
@@ -128,7 +133,7 @@ def detector_coordinates(exposure: Exposure) -> dict[str, xr.Variable]:
 
 def references(exposure: Exposure) -> dict[str, xr.Variable]:
     """Return the detector's true properties under the names that steps look for."""
-    detector = exposure.detector
+    detector = exposure.maps
     images = {
         "gain": detector.gain,
         "read_noise": detector.read_noise,
@@ -145,5 +150,6 @@ def references(exposure: Exposure) -> dict[str, xr.Variable]:
 
 def wavelength_map(exposure: Exposure) -> np.ndarray:
     """Return the wavelength of each pixel, (y, x) float64 um; NaN where no light falls."""
-    rows = np.ones((exposure.setup.n_spatial, 1))
-    return on_detector(exposure, rows * exposure.scene.wavelength)
+    column = np.full(exposure.setup.n_dispersion, np.nan)
+    column[exposure.component.pixel] = exposure.component.wavelength
+    return on_detector(exposure, np.ones((exposure.setup.n_spatial, 1)) * column)

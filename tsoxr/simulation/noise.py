@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["SOURCES", "chosen"]
+__all__ = ["SETS", "SOURCES", "STANDARD", "chosen"]
 
 SOURCES = {
     "photon": "Poisson noise of the electrons",
@@ -18,33 +18,52 @@ SOURCES = {
     "flat": "response that differs from pixel to pixel",
     "dark": "dark current",
     "background": "light of the sky",
+    "contaminants": "light of other stars",
     "jitter": "shifts of the telescope",
     "hits": "cosmic rays",
     "bad_pixels": "dead and hot pixels",
     "quantization": "rounding to 16-bit integers; without it ramps are float32",
+    "odd_even": "1/f noise and offsets that differ between odd and even columns",
+    "reset_artifact": "a line of raised signal that moves by one line each integration",
+    "emi": "interference at 390.625 Hz and 10.04 Hz (MIRI)",
+    "reset_anomaly": "signal that decays after each reset, first and last frame effects (MIRI)",
+    "response_drift": "response that settles through the exposure",
+    "ipc": "coupling of neighbouring pixels",
+    "intrapixel": "response that falls towards the edges of a pixel",
+    "charge_migration": "charge that moves from bright pixels to their neighbours",
+    "persistence": "charge that is trapped and comes back later",
+    "snowballs": "large round hits with a halo",
+    "telegraph": "pixels that jump between two levels",
 }
 """Name and meaning of each source that can be switched on."""
 
+STANDARD = tuple(SOURCES)[:15]
+"""What is on unless said otherwise: what the standard chain of steps corrects or carries."""
 
-def chosen(names: Iterable[str]) -> frozenset[str]:
+SETS = {"standard": STANDARD, "all": tuple(SOURCES), "none": ()}
+"""Names for sets of sources."""
+
+
+def chosen(names: str | Iterable[str]) -> frozenset[str]:
     """Return the sources that are on.
 
     Parameters
     ----------
-    names : iterable of str
-        Names of `SOURCES`.
+    names : str or iterable of str
+        One of `SETS`, or names of `SOURCES`.
 
     Raises
     ------
     ValueError
         For an unknown name; the message names the nearest one.
-    TypeError
-        For one string, where a tuple of names is meant.
     """
     if isinstance(names, str):
-        raise TypeError(
-            f"simulate: noise is {names!r}; it takes a tuple of names, such as ({names!r},)"
-        )
+        if names not in SETS:
+            raise ValueError(
+                f"simulate: noise is {names!r}; it takes {', '.join(map(repr, SETS))}, or a tuple "
+                f"of names, such as ({names!r},)"
+            )
+        names = SETS[names]
     found = frozenset(names)
     for name in sorted(found - set(SOURCES)):
         near = difflib.get_close_matches(name, SOURCES, n=1)

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsoxr import dq
-from tsoxr.simulation.ramp import on_detector, steady_rate
+from tsoxr.simulation.ramp import steady_rate
 
 if TYPE_CHECKING:
     from tsoxr.simulation.builder import Exposure
 
-__all__ = ["pixel_variance", "slope_variance", "spectral_variance"]
+__all__ = ["along_wavelength", "pixel_variance", "slope_variance", "spectral_variance"]
 
 
 def slope_variance(
@@ -70,13 +70,13 @@ def pixel_variance(exposure: Exposure) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     photon, read : (y, x) float64
-        electron^2 / s^2, as if both sources were on.
+        electron^2 / s^2, as if both sources were on. Of averaged frames, each group has the
+        read noise of their mean; that photons of one group correlate with the next is left out.
     """
-    detector = exposure.detector
-    star = on_detector(exposure, exposure.scene.spectrum * exposure.scene.profile())
-    rate = star * detector.response + steady_rate(exposure)
-    noise = detector.read_noise.astype(float) * detector.gain
-    return slope_variance(rate, noise, exposure.clock.frame_time, exposure.n_groups)
+    maps, clock = exposure.maps, exposure.clock
+    rate = exposure.scene.star * maps.response + steady_rate(exposure)
+    noise = maps.read_noise.astype(float) * maps.gain / np.sqrt(clock.n_frames)
+    return slope_variance(rate, noise, clock.group_interval, exposure.n_groups)
 
 
 def spectral_variance(exposure: Exposure) -> tuple[np.ndarray, np.ndarray]:
@@ -85,13 +85,21 @@ def spectral_variance(exposure: Exposure) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     photon, read : (wavelength,) float64
-        electron^2 / s^2, as if both sources were on. Bad pixels are left out.
+        electron^2 / s^2, as if both sources were on; of an image, (1,): its photometry. Bad
+        pixels are left out.
     """
     photon, read = pixel_variance(exposure)
-    good = ~dq.has_flag(exposure.detector.dq, "DO_NOT_USE", "REFERENCE_PIXEL")
-    share = on_detector(exposure, exposure.scene.profile()) * exposure.detector.response * good
+    good = ~dq.has_flag(exposure.maps.dq, "DO_NOT_USE", "REFERENCE_PIXEL")
+    share = exposure.component.share() * exposure.maps.response * good
     weight = share / (photon + read)
-    axis = 0 if exposure.setup.spatial_dim == "y" else 1
-    norm = (weight * share).sum(axis=axis)[exposure.lit]
-    parts = ((weight**2 * v).sum(axis=axis)[exposure.lit] / norm**2 for v in (photon, read))
+    norm = along_wavelength(exposure, weight * share)
+    parts = (along_wavelength(exposure, weight**2 * v) / norm**2 for v in (photon, read))
     return tuple(parts)  # type: ignore[return-value]
+
+
+def along_wavelength(exposure: Exposure, image: np.ndarray) -> np.ndarray:
+    """Return the sum of an image (y, x) over space, (wavelength,); of an image's star, (1,)."""
+    if exposure.setup.imaging:
+        return image.sum()[None]
+    axis = 0 if exposure.setup.spatial_dim == "y" else 1
+    return image.sum(axis=axis)[exposure.component.pixel]

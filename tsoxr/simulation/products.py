@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from tsoxr.dq import FLAGS
+from tsoxr.simulation.electronics import Electronics
 from tsoxr.simulation.labels import (
     attributes,
     detector_coordinates,
@@ -25,7 +26,7 @@ from tsoxr.simulation.labels import (
     wavelength_map,
 )
 from tsoxr.simulation.prediction import pixel_variance
-from tsoxr.simulation.ramp import Electronics, digitize, draw_integration, on_detector, steady_rate
+from tsoxr.simulation.ramp import digitize, draw_integration, steady_rate
 from tsoxr.simulation.streams import stream
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def ramps(exposure: Exposure) -> xr.Dataset:
             digitize(signal, data[index])
         else:
             data[index] = signal
-    flags = exposure.detector.dq if exposure.references else _reference_flags(exposure)
+    flags = exposure.maps.dq if exposure.references else _reference_flags(exposure)
     dims = ("time", "group", "y", "x")
     variables = {
         "ramp": labelled("ramps", "ramp", dims, data),
@@ -66,12 +67,12 @@ def ramps(exposure: Exposure) -> xr.Dataset:
 
 
 def _reference_flags(exposure: Exposure) -> np.ndarray:
-    return exposure.detector.dq & np.uint32(FLAGS["REFERENCE_PIXEL"])
+    return exposure.maps.dq & np.uint32(FLAGS["REFERENCE_PIXEL"])
 
 
 def rates(exposure: Exposure) -> xr.Dataset:
     """Return count rates; see `Exposure.rates`."""
-    gain = exposure.detector.gain
+    gain = exposure.maps.gain
     rate = (_noise_free_rate(exposure) / gain).astype(np.float32)
     photon, read = (v / gain.astype(float) ** 2 for v in pixel_variance(exposure))
     rng = stream(exposure.seed, "rates")
@@ -83,7 +84,7 @@ def rates(exposure: Exposure) -> xr.Dataset:
     _add_hits(exposure, rate)
     dims = ("time", "y", "x")
     error = np.broadcast_to(np.sqrt(photon + read).astype(np.float32), rate.shape).copy()
-    flags = np.broadcast_to(exposure.detector.dq, rate.shape).copy()
+    flags = np.broadcast_to(exposure.maps.dq, rate.shape).copy()
     variance = np.broadcast_to(read.astype(np.float32), rate.shape).copy()
     images = references(exposure)
     variables = {
@@ -94,37 +95,40 @@ def rates(exposure: Exposure) -> xr.Dataset:
         "gain": images["gain"],
         "read_noise": images["read_noise"],
     }
-    coords = {
-        **time_coordinates(exposure),
-        **detector_coordinates(exposure),
-        "wavelength": labelled("rates", "wavelength", ("y", "x"), wavelength_map(exposure)),
-    }
+    coords = {**time_coordinates(exposure), **detector_coordinates(exposure)}
+    if not exposure.setup.imaging:
+        coords["wavelength"] = labelled("rates", "wavelength", ("y", "x"), wavelength_map(exposure))
     return xr.Dataset(variables, coords, attributes(exposure, "rates"))
 
 
 def _noise_free_rate(exposure: Exposure) -> np.ndarray:
     """Return (time, y, x) electron/s of star, sky and dark, shifted by the pointing."""
-    view, shift = exposure.scene, exposure.pointing
-    light = view.shifted_spectrum(shift.along)
-    light[:, exposure.lit] *= relative_flux(exposure)
-    star = light[:, None, :] * view.profile(shift.across)
-    return on_detector(exposure, star) * exposure.detector.response + steady_rate(exposure)
+    shape = (exposure.n_integrations, *exposure.setup.shape)
+    out = np.zeros(shape)
+    for each in exposure.scene.components:
+        flux = relative_flux(exposure, each)
+        still = np.zeros(each.wavelength.size)
+        for index in range(exposure.n_integrations):  # each has a pose of its own
+            each.paint(out[index], flux[index], still, exposure.motion.mean_pose(index))
+    out *= exposure.maps.response
+    out += steady_rate(exposure)
+    return out
 
 
 def _add_electronics(exposure: Exposure, rate: np.ndarray) -> None:
     """Add the slope, with equal weight of the differences, of 1/f noise and pedestals."""
     electronics = Electronics(exposure)
     if electronics and exposure.n_groups > 1:
-        span = (exposure.n_groups - 1) * exposure.clock.frame_time
+        span = (exposure.n_groups - 1) * exposure.clock.group_interval
         for index in range(exposure.n_integrations):  # each integration has a generator of its own
-            noise = electronics.of(index)
+            noise = electronics.groups(index)
             rate[index] += (noise[-1] - noise[0]) / np.float32(span)
 
 
 def _add_hits(exposure: Exposure, rate: np.ndarray) -> None:
-    hits = exposure.hits
-    found = hits.group > 0
-    span = max(exposure.n_groups - 1, 1) * exposure.clock.frame_time
+    hits, clock = exposure.hits, exposure.clock
+    found = hits.read >= clock.n_frames
+    span = max(exposure.n_groups - 1, 1) * clock.group_interval
     y, x = hits.y[found], hits.x[found]
-    step = hits.charge[found] / exposure.detector.gain[y, x] / np.float32(span)
+    step = hits.charge[found] / exposure.maps.gain[y, x] / np.float32(span)
     np.add.at(rate, (hits.integration[found], y, x), step)

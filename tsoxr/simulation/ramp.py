@@ -1,4 +1,7 @@
-"""One integration from light to data numbers: the parts of the simulator put together."""
+"""One integration from light to data numbers: the parts of the simulator put together.
+
+An integration is drawn read by read, so that memory holds a few frames whatever its length.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsoxr.simulation import pink
 from tsoxr.simulation.clock import SECONDS_PER_DAY
 from tsoxr.simulation.detector import develop
+from tsoxr.simulation.electronics import Electronics
+from tsoxr.simulation.pixels import Pixels
+from tsoxr.simulation.scene import Component
 from tsoxr.simulation.streams import stream
 
 if TYPE_CHECKING:
     from tsoxr.simulation.builder import Exposure
 
 __all__ = [
-    "Electronics",
+    "digitize",
     "draw_integration",
     "expected_charge",
     "light_curve",
@@ -32,96 +37,80 @@ def on_detector(exposure: Exposure, array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(turned)
 
 
-def spectral_offset(exposure: Exposure) -> np.ndarray:
-    """Mean read-out delay at each wavelength, (wavelength,) s."""
-    axis = 0 if exposure.setup.spatial_dim == "y" else 1
-    return exposure.read_offset.mean(axis=axis, dtype=float)[exposure.lit]
-
-
-def light_curve(exposure: Exposure, index: int | slice) -> np.ndarray:
+def light_curve(
+    exposure: Exposure, component: Component, index: int | slice, late: float = 0.0
+) -> np.ndarray:
     """Return the relative flux during each interval between reads, at its middle.
 
     Parameters
     ----------
     exposure : Exposure
         What is simulated.
+    component : Component
+        Light whose curve it is; each wavelength has the delay with which its pixels are read.
     index : int or slice
         Integration or integrations.
+    late : float
+        Further delay, s.
 
     Returns
     -------
-    (..., group, wavelength) float64
-        Group g stands for the interval from read g - 1 (the reset for the first) to g. Each
-        wavelength has the delay with which its pixels are read.
+    (..., read, wavelength) float64
+        Read r stands for the interval from read r - 1 (the reset for the first) to r.
     """
     clock = exposure.clock
-    start = clock.tdb(0.0)[index]
-    middle = (np.arange(clock.n_groups) + 0.5) * clock.frame_time
-    seconds = middle[:, None] + spectral_offset(exposure)
-    return exposure.planet.flux(np.asarray(start)[..., None, None] + seconds / SECONDS_PER_DAY)
+    start = np.asarray(clock.tdb(0.0)[index])
+    middle = clock.read_time - 0.5 * clock.interval + late
+    seconds = middle[:, None] + component.offset
+    time = start[..., None, None] + seconds / SECONDS_PER_DAY
+    return exposure.system(component).flux(time)
 
 
 def steady_rate(exposure: Exposure) -> np.ndarray:
     """Return what every pixel receives beside the star, (y, x) electron/s."""
-    detector, optics = exposure.detector, exposure.setup.optics
-    sky = optics.background if "background" in exposure.sources else 0.0
-    return detector.dark.astype(float) + sky * detector.response
+    detector, view = exposure.maps, exposure.scene
+    return detector.dark.astype(float) + (view.sky + view.contaminants) * detector.response
 
 
-def expected_charge(exposure: Exposure, index: int) -> np.ndarray:
-    """Return the mean charge that each interval between reads adds.
-
-    Returns
-    -------
-    (group, y, x) float64
-        electron.
-    """
-    view, where = exposure.scene, exposure.lit
-    light = np.zeros((exposure.n_groups, exposure.setup.n_dispersion))
-    spectrum = view.shifted_spectrum(exposure.pointing.along[index])
-    light[:, where] = light_curve(exposure, index) * spectrum[where] * exposure.clock.frame_time
-    star = light[:, None, :] * view.profile(exposure.pointing.across[index])
-    out = on_detector(exposure, star)
-    out *= exposure.detector.response
-    out += steady_rate(exposure) * exposure.clock.frame_time
-    return out
-
-
-class Electronics:
-    """Additive noise of the read-out that is common to many pixels: 1/f and pedestal.
+class Light:
+    """The light of one integration.
 
     Parameters
     ----------
     exposure : Exposure
         What is simulated.
+    index : int
+        Integration, from 0.
     """
 
-    def __init__(self, exposure: Exposure) -> None:
-        levels = exposure.setup.electronics
-        self._exposure = exposure
-        self._on = "one_over_f" in exposure.sources
-        self._pedestal = levels.pedestal if "pedestal" in exposure.sources else 0.0
-        self._scale = pink.amplitude(levels.one_over_f, exposure.setup.readout.frame_clocks)
-        if self._on:
-            self._drift = pink.slow_drift(exposure.clock, self._scale, exposure.seed)
+    def __init__(self, exposure: Exposure, index: int) -> None:
+        self._exposure, self._index = exposure, index
+        self._steady = steady_rate(exposure)
+        late = 0.5 * exposure.clock.frame_time
+        self._curves = []
+        for each in exposure.scene.components:
+            now = light_curve(exposure, each, index)
+            after = light_curve(exposure, each, index, late)
+            before = light_curve(exposure, each, index, -late)
+            self._curves.append((each, now, (after - before) / (2.0 * late)))
 
-    def __bool__(self) -> bool:
-        """Return True when there is such noise."""
-        return self._on or self._pedestal > 0
-
-    def of(self, index: int) -> np.ndarray:
-        """Return the noise of one integration, (group, y, x) float32 DN."""
-        clock, readout = self._exposure.clock, self._exposure.setup.readout
-        rng = stream(self._exposure.seed, "pedestal", index)
-        level = rng.standard_normal((clock.n_groups, readout.n_outputs), dtype=np.float32)
-        out = (np.float32(self._pedestal) * level)[:, readout.outputs]
-        if self._on:
-            noise = pink.ticks_of_integration(
-                clock, index, self._scale, self._drift, self._exposure.seed
-            )
-            frames = noise.reshape(readout.n_outputs, clock.n_groups + 1, readout.frame_clocks)
-            out += np.moveaxis(frames[readout.outputs, 1:, readout.ticks], -1, 0)
+    def of_read(self, read: int) -> np.ndarray:
+        """Return the mean charge that the interval before a read adds, (y, x) electron."""
+        exposure = self._exposure
+        span = exposure.clock.interval[read]
+        pose = exposure.motion.at(self._index, read)
+        out = np.zeros(exposure.setup.shape)
+        for component, flux, slope in self._curves:
+            component.paint(out, span * flux[read], span * slope[read], pose)
+        out *= exposure.maps.response
+        out += span * self._steady
         return out
+
+
+def expected_charge(exposure: Exposure, index: int) -> np.ndarray:
+    """Return the mean charge that each interval between reads adds, (read, y, x) electron."""
+    light = Light(exposure, index)
+    return np.stack([light.of_read(r) for r in range(exposure.clock.read_frame.size)])
 
 
 def draw_integration(exposure: Exposure, electronics: Electronics, index: int) -> np.ndarray:
@@ -141,26 +130,42 @@ def draw_integration(exposure: Exposure, electronics: Electronics, index: int) -
     (group, y, x) float32
         Raw signal, DN, before it is rounded.
     """
-    detector, on, seed = exposure.detector, exposure.sources, exposure.seed
-    charge = expected_charge(exposure, index)
-    if "photon" in on:
-        charge = stream(seed, "photon", index).poisson(charge).astype(float)
-    group, y, x, freed = exposure.hits.of(index)
-    np.add.at(charge, (group, y, x), freed)
-    out = np.empty(charge.shape, dtype=np.float32)
-    develop(charge, detector.gain, detector.linearity, detector.ceiling, out)
-    out += detector.superbias
-    if "ktc" in on:
-        rng = stream(seed, "reset", index)
-        reset = exposure.setup.electronics.reset
-        out += np.float32(reset) * rng.standard_normal(out.shape[1:], dtype=np.float32)
-    if "read" in on:
-        white = stream(seed, "read", index).standard_normal(out.shape, dtype=np.float32)
-        white *= detector.read_noise
-        out += white
-    if electronics:
-        out += electronics.of(index)
+    detector, on, clock = exposure.maps, exposure.sources, exposure.clock
+    light, pixels, hits = Light(exposure, index), Pixels(exposure, index), exposure.rays.of(index)
+    photon = stream(exposure.seed, "photon", index)
+    read_noise = stream(exposure.seed, "read", index)
+    level = _level_after_reset(exposure, index)
+    added = electronics.frames(index)
+    held = np.zeros(exposure.setup.shape)
+    frame = np.empty(exposure.setup.shape, dtype=np.float32)
+    out = np.zeros((clock.n_groups, *exposure.setup.shape), dtype=np.float32)
+    for read in range(clock.read_frame.size):
+        charge = pixels.arriving(light.of_read(read), held, read)
+        held += photon.poisson(charge) if "photon" in on else charge
+        y, x, freed = hits.of_read(read)
+        np.add.at(held, (y, x), freed)
+        develop(pixels.seen(held), detector.gain, detector.linearity, detector.ceiling, frame)
+        frame += level
+        if "read" in on:
+            white = read_noise.standard_normal(frame.shape, dtype=np.float32)
+            white *= detector.read_noise
+            frame += white
+        if electronics:
+            frame += next(added)
+        out[read // clock.n_frames] += frame
+    if clock.n_frames > 1:
+        out /= np.float32(clock.n_frames)
     return out
+
+
+def _level_after_reset(exposure: Exposure, index: int) -> np.ndarray:
+    """Return superbias and kTC noise of one integration, (y, x) float32 DN."""
+    level = exposure.maps.superbias
+    if "ktc" in exposure.sources:
+        rng = stream(exposure.seed, "reset", index)
+        reset = np.float32(exposure.setup.electronics.reset)
+        level = level + reset * rng.standard_normal(level.shape, dtype=np.float32)
+    return level
 
 
 def digitize(signal: np.ndarray, out: np.ndarray) -> None:

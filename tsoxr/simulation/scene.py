@@ -1,188 +1,284 @@
 """The light before it is detected: the star's spectrum and its image on the detector.
 
 The star is a black body seen through a smooth throughput. Its photons in dispersion pixel
-i, S_i in electron/s, are spread across dispersion by a pixel-integrated Gaussian with faint
-wings, whose width grows with wavelength and whose centre follows the trace. Light is not
-spread along dispersion: pixel i has the one wavelength of its centre. A shift of the
-telescope moves the profile across, and along dispersion changes S to first order,
-``S(i - dx) = S(i) - dx dS/di``.
+i, S_i in electron/s, are spread across dispersion by the profile of the order, whose width
+grows with wavelength and whose centre follows the trace. Light is not spread along
+dispersion: pixel i has the one wavelength of its centre. A shift along dispersion moves the
+spectrum by a monotonic interpolation of its running sum, so light is neither lost nor
+negative.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from tsoxr.simulation.instruments import Optics, Setup
-from tsoxr.simulation.streams import stream
+from tsoxr.simulation.instruments import Imager, Setup, Spectrograph, Trace
+from tsoxr.simulation.profiles import paint
+from tsoxr.simulation.telescope import AT_REST, Pose
 
-__all__ = ["Pointing", "Scene", "pixel_profile", "pointing"]
+if TYPE_CHECKING:
+    from tsoxr.simulation.builder import Exposure
 
-JITTER_DRIFT = 3e-3
-JITTER_WHITE = 1e-3
-JITTER_MEMORY = 20.0
-SQRT2 = np.sqrt(2.0)
+__all__ = ["Component", "OrderLight", "Scene", "StarImage", "build_scene"]
 
+FILLED = 0.6
+"""Part of the well that the brightest pixel of a default star fills."""
 
-@dataclass(frozen=True, eq=False)
-class Pointing:
-    """Shift of the light in each integration, (time,) pixels: across and along dispersion."""
-
-    across: np.ndarray
-    along: np.ndarray
+PLAIN = np.ones(1)
 
 
-def pointing(n_integrations: int, seed: int, *, jitter: bool) -> Pointing:
-    """Return the shift of each integration.
+class Component(Protocol):
+    """Light that varies with the planet: one spectral order, or an image of the star.
 
-    A first-order autoregressive drift of rms 3 millipixels with a memory of 20 integrations,
-    and white jitter of 1 millipixel, independent on both axes.
-
-    Parameters
-    ----------
-    n_integrations : int
-        Number of integrations.
-    seed : int
-        Seed of the exposure.
-    jitter : bool
-        False for a telescope that stands still.
+    ``wavelength`` (wavelength,) um, ascending; ``spectrum`` (wavelength,) electron/s;
+    ``offset`` (wavelength,) s, the mean delay with which its light is read.
     """
-    if not jitter:
-        still = np.zeros(n_integrations)
-        return Pointing(still, still)
-    rng = stream(seed, "pointing")
-    return Pointing(_drift(n_integrations, rng), _drift(n_integrations, rng))
+
+    order: int
+    wavelength: np.ndarray
+    spectrum: np.ndarray
+    offset: np.ndarray
+
+    def paint(self, frame: np.ndarray, light: np.ndarray, slope: np.ndarray, pose: Pose) -> None:
+        """Add electrons to ``frame`` (y, x).
+
+        ``light`` (wavelength,) s: exposure time times relative flux; ``slope``
+        (wavelength,): its change with the delay of reading, per s.
+        """
+
+    def share(self) -> np.ndarray:
+        """Return the share of each wavelength's light in each pixel, (y, x) float64."""
 
 
-def _drift(n: int, rng: np.random.Generator) -> np.ndarray:
-    memory = np.exp(-1.0 / JITTER_MEMORY)
-    kicks = rng.standard_normal(n) * np.sqrt(1.0 - memory**2)
-    kicks[0] /= np.sqrt(1.0 - memory**2)
-    response = memory ** np.arange(int(30 * JITTER_MEMORY))
-    slow = np.convolve(kicks, response)[:n]
-    return JITTER_DRIFT * slow + JITTER_WHITE * rng.standard_normal(n)
+def photons(wavelength: np.ndarray, temperature: float) -> np.ndarray:
+    """Return photons per unit wavelength of a black body, unscaled."""
+    return wavelength**-4 / np.expm1(14387.77 / (wavelength * temperature))
 
 
-def _cumulative(
-    edges: np.ndarray, center: np.ndarray, sigma: np.ndarray, optics: Optics
-) -> np.ndarray:
-    from scipy.special import erf
-
-    z = (edges[:, None] - center[..., None, :]) / (SQRT2 * sigma)
-    return 0.5 * ((1.0 - optics.wing) * erf(z) + optics.wing * erf(z / optics.wing_scale))
-
-
-def pixel_profile(
-    n_spatial: int, center: np.ndarray, sigma: np.ndarray, optics: Optics
-) -> np.ndarray:
-    """Return the share of each wavelength's light that falls on each pixel.
-
-    Parameters
-    ----------
-    n_spatial : int
-        Pixels across dispersion.
-    center : (..., dispersion) float64
-        Centre of the trace, pixels.
-    sigma : (dispersion,) float64
-        Its Gaussian width, pixels; NaN where no light falls.
-    optics : Optics
-        The share and the scale of the wings.
-
-    Returns
-    -------
-    (..., spatial, dispersion) float64
-        Not normalised to the subarray: a little light falls beside it. NaN becomes 0.
-    """
-    edges = np.arange(n_spatial + 1) - 0.5
-    return np.nan_to_num(np.diff(_cumulative(edges, center, sigma, optics), axis=-2))
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """The star on the detector; arrays in the order of the pixels along dispersion.
+class OrderLight:
+    """One spectral order on the detector.
 
     Parameters
     ----------
     setup : Setup
         Mode as it is simulated.
-    brightness : float
-        Brightness of the star; 1 fills 60% of the well in the brightest pixel at the last
-        group of the mode's default integration.
+    trace : Trace
+        Where the order falls.
+    star : callable
+        Photons per unit wavelength at a wavelength in um.
+    response : (part,) float64
+        Relative response of the parts of a pixel, across dispersion.
     """
 
-    setup: Setup
-    brightness: float
+    def __init__(self, setup: Setup, trace: Trace, star, response: np.ndarray = PLAIN) -> None:  # noqa: ANN001
+        self._setup, self._trace, self._response = setup, trace, response
+        self.order = trace.order
+        pixels = np.arange(setup.n_dispersion, dtype=float)
+        wave = trace.wavelength(pixels)
+        lit = np.flatnonzero(np.isfinite(wave))
+        self.pixel = lit[np.argsort(wave[lit])]
+        self.wavelength = wave[self.pixel]
+        density = star(self.wavelength) * trace.throughput(self.wavelength)
+        step = np.zeros(pixels.size)
+        step[lit] = np.abs(np.gradient(wave[lit]))
+        self._relative = density * step[self.pixel]
+        self.center = trace.center(self.pixel.astype(float))
+        self.width = trace.width(self.wavelength)
+        self.scale = 1.0
 
-    @cached_property
-    def pixels(self) -> np.ndarray:
-        """Pixel coordinate along dispersion, (dispersion,)."""
-        return np.arange(self.setup.n_dispersion, dtype=float)
+    @property
+    def spectrum(self) -> np.ndarray:
+        """Electrons of each wavelength, (wavelength,) electron/s."""
+        return self.scale * self._relative
 
-    @cached_property
-    def wavelength(self) -> np.ndarray:
-        """Wavelength of each pixel, (dispersion,) um; NaN where no light falls."""
-        return self.setup.optics.wavelength(self.pixels)
-
-    @cached_property
-    def center(self) -> np.ndarray:
-        """Centre of the trace, (dispersion,) pixels."""
-        return self.setup.optics.center(self.pixels)
-
-    @cached_property
-    def sigma(self) -> np.ndarray:
-        """Gaussian width of the trace, (dispersion,) pixels."""
-        return self.setup.optics.sigma(self.wavelength)
+    def _oriented(self, image: np.ndarray) -> np.ndarray:
+        """View (y, x) as (spatial, dispersion)."""
+        return image if self._setup.dispersion_dim == "x" else image.T
 
     @cached_property
     def _captured(self) -> np.ndarray:
-        raw = pixel_profile(self.setup.n_spatial, self.center, self.sigma, self.setup.optics)
-        total = raw.sum(axis=0)
+        """Share of each wavelength's light that falls on the subarray, (wavelength,)."""
+        total = self._painted(np.ones(self.pixel.size)).sum(axis=0)[self.pixel]
         return np.where(total > 0, total, 1.0)
 
-    def profile(self, shift: np.ndarray | float = 0.0) -> np.ndarray:
-        """Return the profile after a shift across dispersion, pixels.
+    @cached_property
+    def offset(self) -> np.ndarray:
+        """Mean delay with which the light is read, (wavelength,) s."""
+        delay = self._oriented(self._setup.readout.ticks * 1e-5)
+        share = self._oriented(self.share())
+        return (share * delay).sum(axis=0)[self.pixel] / share.sum(axis=0)[self.pixel]
 
-        Parameters
-        ----------
-        shift : (...) float64
-            Any shape, for instance (time,).
+    @cached_property
+    def _delay(self) -> np.ndarray:
+        out = self._oriented(self._setup.readout.ticks * 1e-5).astype(np.float32)
+        mean = np.zeros(out.shape[1], dtype=np.float32)
+        mean[self.pixel] = self.offset
+        return out - mean
 
-        Returns
-        -------
-        (..., spatial, dispersion) float64
-            Its sum over space is 1 at shift 0.
-        """
-        center = self.center + np.asarray(shift)[..., None]
-        return (
-            pixel_profile(self.setup.n_spatial, center, self.sigma, self.setup.optics)
-            / self._captured
+    def _painted(self, light: np.ndarray) -> np.ndarray:
+        out = np.zeros((self._setup.n_spatial, self._setup.n_dispersion))
+        nothing = np.zeros_like(light)
+        delay = np.zeros(out.shape, dtype=np.float32)
+        self._run(out, light, nothing, delay, AT_REST)
+        return out
+
+    def _run(self, frame, light, slope, delay, pose: Pose) -> None:  # noqa: ANN001
+        profile = self._trace.profile
+        center = self.center + pose.across
+        if pose.roll:
+            pivot = np.average(self.pixel, weights=self._relative)
+            center = center + pose.roll * (self.pixel - pivot)
+        width = self.width * (1.0 + pose.focus)
+        paint(
+            frame, self.pixel, light, slope, delay, center, width,
+            self._response, profile.start, profile.step, profile.cumulative,
+        )  # fmt: skip
+
+    def share(self) -> np.ndarray:
+        """Return the share of each wavelength's light in each pixel, (y, x) float64."""
+        image = self._painted(1.0 / self._captured)
+        return np.ascontiguousarray(self._oriented(image))
+
+    @cached_property
+    def _running(self):  # noqa: ANN202 -- scipy's interpolator
+        from scipy.interpolate import PchipInterpolator
+
+        n = self._setup.n_dispersion
+        whole = np.zeros(n)
+        whole[self.pixel] = self._relative
+        edges = np.arange(-1, n + 2) - 0.5
+        return PchipInterpolator(
+            edges, np.concatenate([[0.0, 0.0], np.cumsum(whole), [whole.sum()]])
         )
 
-    @cached_property
+    def shifted(self, along: float) -> np.ndarray:
+        """Return the spectrum after a shift along dispersion, pixels: (wavelength,) electron/s."""
+        if along == 0.0:
+            return self.spectrum
+        edge = self.pixel - along
+        return self.scale * (self._running(edge + 0.5) - self._running(edge - 0.5))
+
+    def paint(self, frame: np.ndarray, light: np.ndarray, slope: np.ndarray, pose: Pose) -> None:
+        """Add the light of one read to ``frame`` (y, x); see `Component`."""
+        star = self.shifted(pose.along) * pose.throughput / self._captured
+        self._run(self._oriented(frame), star * light, star * slope, self._delay, pose)
+
+
+class StarImage:
+    """The image of a star through a filter.
+
+    Parameters
+    ----------
+    setup : Setup
+        Mode as it is simulated, with an `Imager`.
+    star : callable
+        Photons per unit wavelength at a wavelength in um.
+    """
+
+    order = 1
+
+    def __init__(self, setup: Setup, star) -> None:  # noqa: ANN001
+        self._setup, optics = setup, setup.optics
+        self.wavelength = np.asarray(optics.wavelength, dtype=float)
+        density = star(self.wavelength) * optics.throughput
+        self._relative = density / density.sum()
+        self.scale = 1.0
+        self.position = optics.position
+
+    @property
     def spectrum(self) -> np.ndarray:
-        """Star's spectrum, (dispersion,) electron/s; 0 where no light falls."""
-        setup = self.setup
-        lit = np.isfinite(self.wavelength)
-        wave = self.wavelength[lit]
-        shape = np.zeros(self.pixels.size)
-        shape[lit] = _photons(wave, setup.optics) * np.abs(np.gradient(wave))
-        well = (setup.constants.saturation - setup.electronics.bias) * setup.constants.gain
-        time = setup.n_groups * setup.readout.frame_time
-        peak = (shape * self.profile().max(axis=0)).max()
-        return self.brightness * 0.6 * well / (time * peak) * shape
+        """Electrons of each sample of the filter, (wavelength,) electron/s."""
+        return self.scale * self._relative
+
+    def _image(self, pose: Pose) -> np.ndarray:
+        along_x = self._setup.dispersion_dim == "x"
+        dy, dx = (pose.across, pose.along) if along_x else (pose.along, pose.across)
+        y, x = self.position
+        return self._setup.optics.image(self._setup.shape, y + dy, x + dx, pose.focus)
 
     @cached_property
-    def _slope(self) -> np.ndarray:
-        return np.gradient(self.spectrum)
+    def _rest(self) -> np.ndarray:
+        return self._image(AT_REST)
 
-    def shifted_spectrum(self, shift: np.ndarray | float) -> np.ndarray:
-        """Return the spectrum after a shift along dispersion, pixels: (..., dispersion)."""
-        return np.maximum(self.spectrum - np.asarray(shift)[..., None] * self._slope, 0.0)
+    @cached_property
+    def offset(self) -> np.ndarray:
+        """Mean delay with which the light is read, (wavelength,) s."""
+        delay = self._setup.readout.ticks * 1e-5
+        return np.full(self.wavelength.size, np.average(delay, weights=self._rest))
+
+    @cached_property
+    def _delay(self) -> np.ndarray:
+        return self._setup.readout.ticks * 1e-5 - self.offset[0]
+
+    def share(self) -> np.ndarray:
+        """Return the share of the light in each pixel, (y, x) float64; its sum is 1."""
+        return self._rest / self._rest.sum()
+
+    def paint(self, frame: np.ndarray, light: np.ndarray, slope: np.ndarray, pose: Pose) -> None:
+        """Add the light of one read to ``frame`` (y, x); see `Component`."""
+        star = self.spectrum * pose.throughput / self._rest.sum()
+        image = self._rest if pose[:4] == AT_REST[:4] else self._image(pose)
+        frame += image * (star @ light + (star @ slope) * self._delay)
 
 
-def _photons(wavelength: np.ndarray, optics: Optics) -> np.ndarray:
-    """Return photons per unit wavelength of a black body after the throughput, unscaled."""
-    planck = wavelength**-4 / np.expm1(14387.77 / (wavelength * optics.star_temperature))
-    return planck * optics.throughput(wavelength)
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """All light of an exposure.
+
+    ``components`` vary with the planet; ``sky`` and ``contaminants`` are (y, x) electron/s
+    and constant.
+    """
+
+    setup: Setup
+    components: tuple[Component, ...]
+    sky: np.ndarray
+    contaminants: np.ndarray
+
+    def of_order(self, order: int) -> Component:
+        """Return the component of one spectral order."""
+        return next(c for c in self.components if c.order == order)
+
+    @cached_property
+    def star(self) -> np.ndarray:
+        """The star at rest, out of transit, (y, x) electron/s."""
+        return star_image(self.setup, self.components)
+
+
+def star_image(setup: Setup, components: tuple[Component, ...]) -> np.ndarray:
+    """Return the light of all components at rest, (y, x) electron/s."""
+    out = np.zeros(setup.shape)
+    for each in components:
+        n = each.wavelength.size
+        each.paint(out, np.ones(n), np.zeros(n), AT_REST)
+    return out
+
+
+def build_scene(exposure: Exposure) -> Scene:
+    """Return the scene of an exposure, scaled so that brightness 1 fills 60% of the well."""
+    setup, on = exposure.setup, exposure.sources
+    components = _components(setup, exposure.stellar_photons)
+    peak = star_image(setup, components)[setup.science].max()
+    well = (setup.constants.saturation - setup.electronics.bias) * setup.constants.gain
+    usual = FILLED * well / (setup.n_groups * setup.readout.frame_time)
+    for each in components:
+        each.scale = exposure.brightness * usual / peak
+    nothing = np.zeros(setup.shape)
+    sky = nothing
+    if "background" in on:
+        pattern = setup.sky(setup.shape) if setup.sky is not None else np.ones(setup.shape)
+        sky = setup.background * pattern
+    others = nothing
+    if "contaminants" in on and setup.contaminants is not None:
+        others = usual * setup.contaminants(setup.shape)
+    return Scene(setup, components, sky, others)
+
+
+def _components(setup: Setup, star) -> tuple[Component, ...]:  # noqa: ANN001
+    if isinstance(setup.optics, Imager):
+        return (StarImage(setup, star),)
+    assert isinstance(setup.optics, Spectrograph)
+    return tuple(OrderLight(setup, trace, star) for trace in setup.optics.traces)

@@ -23,6 +23,7 @@ STREAMS = (
     "reset",
     "rates",
     "spectra",
+    "hit_numbers",
 )
 """Names of the streams; their order is part of the seed, so new ones go to the end."""
 

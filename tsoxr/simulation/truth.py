@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from tsoxr.simulation.electronics import Electronics
 from tsoxr.simulation.labels import (
     attributes,
     detector_coordinates,
@@ -15,7 +16,7 @@ from tsoxr.simulation.labels import (
     wavelength_map,
 )
 from tsoxr.simulation.prediction import spectral_variance
-from tsoxr.simulation.ramp import Electronics, on_detector, spectral_offset, steady_rate
+from tsoxr.simulation.ramp import steady_rate
 
 if TYPE_CHECKING:
     from tsoxr.simulation.builder import Exposure
@@ -47,7 +48,8 @@ def truth(exposure: Exposure, *, stripes: bool = True) -> xr.Dataset:
         (wavelength), ppm, for an optimal extraction of the best slopes; the same for the
         white light as scalars ``white_*_error``; ``trace_center``, ``trace_sigma``
         (dispersion), ``profile``, ``pixel_wavelength``, noise-free ``rate`` (y, x) out of
-        transit; ``shift`` and ``shift_dispersion`` (time); ``stripe`` (time, group, slow),
+        transit; the mean pose, ``shift``, ``shift_dispersion``, ``roll``, ``focus`` and ``throughput``
+        (time); ``stripe`` (time, group, slow),
         the mean of 1/f noise and pedestals over each line; and the deposits of the hits,
         ``hit_*`` (hit). The transit's parameters are attributes.
     """
@@ -56,10 +58,7 @@ def truth(exposure: Exposure, *, stripes: bool = True) -> xr.Dataset:
         **_noise(exposure),
         **_image(exposure),
         **_hit_list(exposure),
-        "shift": _variable(("time",), exposure.pointing.across, "pix", "shift across dispersion"),
-        "shift_dispersion": _variable(
-            ("time",), exposure.pointing.along, "pix", "shift along dispersion"
-        ),
+        **_motion(exposure),
     }
     if stripes:
         variables["stripe"] = _stripes(exposure)
@@ -68,12 +67,30 @@ def truth(exposure: Exposure, *, stripes: bool = True) -> xr.Dataset:
         **time_coordinates(exposure),
         **detector_coordinates(exposure),
         "wavelength": _variable(("wavelength",), exposure.wavelength, "um", "wavelength"),
-        "dispersion_pixel": _variable(
-            ("wavelength",), exposure.lit.astype(np.int32), "pix", "pixel along dispersion"
-        ),
         "group": _variable(("group",), group, "1", "group number, from 1"),
     }
-    return xr.Dataset(variables, coords, {**attributes(exposure, "truth"), **_orbit(exposure)})
+    if not exposure.setup.imaging:
+        pixel = exposure.component.pixel.astype(np.int32)
+        coords["dispersion_pixel"] = _variable(
+            ("wavelength",), pixel, "pix", "pixel along dispersion"
+        )
+    about = {"order": exposure.order, **_orbit(exposure)}
+    return xr.Dataset(variables, coords, {**attributes(exposure, "truth"), **about})
+
+
+def _motion(exposure: Exposure) -> dict[str, xr.Variable]:
+    """Return the mean pose of each integration."""
+    names = {
+        "across": ("shift", "pix", "shift across dispersion"),
+        "along": ("shift_dispersion", "pix", "shift along dispersion"),
+        "roll": ("roll", "radian", "roll of the field"),
+        "focus": ("focus", "1", "relative change of the width of the image"),
+        "throughput": ("throughput", "1", "relative change of the light that arrives"),
+    }
+    return {
+        name: _variable(("time",), getattr(exposure.motion, part).mean(axis=1), units, text)
+        for part, (name, units, text) in names.items()
+    }
 
 
 def _orbit(exposure: Exposure) -> dict[str, float]:
@@ -90,7 +107,7 @@ def _orbit(exposure: Exposure) -> dict[str, float]:
 def _light(exposure: Exposure) -> dict[str, xr.Variable]:
     planet, along = exposure.planet, ("wavelength",)
     flux = relative_flux(exposure)
-    star = exposure.scene.spectrum[exposure.lit]
+    star = exposure.component.spectrum
     return {
         "flux": _variable(("time", "wavelength"), flux, "1", "noise-free relative flux"),
         "white_flux": _variable(("time",), flux @ star / star.sum(), "1", "noise-free white light"),
@@ -103,12 +120,12 @@ def _light(exposure: Exposure) -> dict[str, xr.Variable]:
         ),
         "u1": _variable(along, planet.u1, "1", "linear limb-darkening coefficient"),
         "u2": _variable(along, planet.u2, "1", "quadratic limb-darkening coefficient"),
-        "spectral_offset": _variable(along, spectral_offset(exposure), "s", "read-out delay"),
+        "spectral_offset": _variable(along, exposure.component.offset, "s", "read-out delay"),
     }
 
 
 def _noise(exposure: Exposure) -> dict[str, xr.Variable]:
-    star = exposure.scene.spectrum[exposure.lit]
+    star = exposure.component.spectrum
     parts = dict(zip(("photon", "read"), spectral_variance(exposure), strict=True))
     parts = {k: v if k in exposure.sources else np.zeros_like(v) for k, v in parts.items()}
     parts["flux"] = parts["photon"] + parts["read"]
@@ -116,38 +133,49 @@ def _noise(exposure: Exposure) -> dict[str, xr.Variable]:
     out = {}
     for name, variance in parts.items():
         note = text.format("total" if name == "flux" else name)
-        out[f"{name}_error"] = _variable(
-            ("wavelength",), 1e6 * np.sqrt(variance) / star, "ppm", note
-        )
+        if variance.size == star.size:  # an image has one error, that of its white light
+            out[f"{name}_error"] = _variable(
+                ("wavelength",), 1e6 * np.sqrt(variance) / star, "ppm", note
+            )
         white = 1e6 * np.sqrt(variance.sum()) / star.sum()
         out[f"white_{name}_error"] = _variable((), white, "ppm", f"{note}, white light")
     return out
 
 
 def _image(exposure: Exposure) -> dict[str, xr.Variable]:
-    view, detector = exposure.scene, exposure.detector
-    profile = on_detector(exposure, view.profile())
-    star = on_detector(exposure, view.spectrum * view.profile()) * detector.response
-    dims, along = ("y", "x"), (exposure.setup.dispersion_dim,)
-    rate = (star + steady_rate(exposure)) / detector.gain
-    return {
-        "profile": _variable(dims, profile, "1", "share of a wavelength's light in each pixel"),
-        "pixel_wavelength": _variable(dims, wavelength_map(exposure), "um", "wavelength"),
-        "rate": _variable(dims, rate, "DN s-1", "noise-free linear count rate out of transit"),
-        "trace_center": _variable(
-            along, view.center, "pix", "centre of the trace across dispersion"
-        ),
-        "trace_sigma": _variable(along, view.sigma, "pix", "Gaussian width of the trace"),
+    view, maps, component = exposure.scene, exposure.maps, exposure.component
+    rate = (view.star * maps.response + steady_rate(exposure)) / maps.gain
+    sky = (view.sky * maps.response) / maps.gain
+    images = {
+        "profile": (component.share(), "1", "share of a wavelength's light in each pixel"),
+        "rate": (rate, "DN s-1", "noise-free linear count rate out of transit"),
+        "background": (sky, "DN s-1", "noise-free linear count rate of the sky"),
+        "bad_pixel": (maps.dq, "1", "flags of the pixels"),
     }
+    if exposure.setup.imaging:
+        return {k: _variable(("y", "x"), *v) for k, v in images.items()}
+    images["pixel_wavelength"] = (wavelength_map(exposure), "um", "wavelength")
+    lines = {
+        "trace_center": (component.center, "pix", "centre of the trace across dispersion"),
+        "trace_sigma": (component.width, "pix", "width of the trace's profile"),
+    }
+    along = (exposure.setup.dispersion_dim,)
+    out = {k: _variable(("y", "x"), *v) for k, v in images.items()}
+    for name, (values, units, text) in lines.items():
+        whole = np.full(exposure.setup.n_dispersion, np.nan)
+        whole[component.pixel] = values
+        out[name] = _variable(along, whole, units, text)
+    return out
 
 
 def _hit_list(exposure: Exposure) -> dict[str, xr.Variable]:
     hits, dims = exposure.hits, ("hit",)
+    group = hits.read // exposure.clock.n_frames
     return {
         "hit_event": _variable(dims, hits.event, "1", "particle that the charge comes from"),
         "hit_integration": _variable(dims, hits.integration + 1, "1", "integration, from 1"),
         "hit_group": _variable(
-            dims, hits.group + 1, "1", "group in which the charge first appears, from 1"
+            dims, group + 1, "1", "group in which the charge first appears, from 1"
         ),
         "hit_y": _variable(dims, hits.y, "pix", "row"),
         "hit_x": _variable(dims, hits.x, "pix", "column"),
@@ -161,7 +189,7 @@ def _stripes(exposure: Exposure) -> xr.Variable:
     if electronics:
         axis = 1 if readout.fast_dim == "y" else 2
         for index in range(exposure.n_integrations):  # each integration has generators of its own
-            out[index] = electronics.of(index).mean(axis=axis)
+            out[index] = electronics.groups(index).mean(axis=axis)
     return _variable(
         ("time", "group", readout.slow_dim), out, "DN", "mean of 1/f noise and pedestal over a line"
     )
@@ -182,6 +210,7 @@ def hit_mask(exposure: Exposure) -> xr.DataArray:
     """
     hits = exposure.hits
     mask = np.zeros((exposure.n_integrations, exposure.n_groups, *exposure.setup.shape), dtype=bool)
-    mask[hits.integration, hits.group, hits.y, hits.x] = True
+    group = hits.read // exposure.clock.n_frames
+    mask[hits.integration, group, hits.y, hits.x] = True
     name = "charge of a cosmic ray first appears here"
     return xr.DataArray(mask, dims=("time", "group", "y", "x"), attrs={"long_name": name})

@@ -15,8 +15,9 @@ import numpy as np
 
 from tsoxr.simulation import headers
 from tsoxr.simulation.clock import SECONDS_PER_DAY
+from tsoxr.simulation.electronics import Electronics
 from tsoxr.simulation.headers import Segment
-from tsoxr.simulation.ramp import Electronics, digitize, draw_integration
+from tsoxr.simulation.ramp import digitize, draw_integration
 from tsoxr.simulation.truth import truth
 
 if TYPE_CHECKING:
@@ -135,7 +136,11 @@ def _group_table(exposure: Exposure, segment: Segment) -> fits.BinTableHDU:
 
     clock, (n_y, n_x) = exposure.clock, exposure.setup.shape
     index = np.arange(segment.first, segment.last)
-    seconds = clock.integration_start[index][:, None] + clock.group_time + clock.frame_time
+    seconds = (
+        clock.integration_start[index][:, None]
+        + clock.group_time
+        + (0.5 * clock.n_frames + 0.5) * clock.frame_time
+    )
     end = (clock.start + seconds / SECONDS_PER_DAY).ravel()
     bary = (
         end

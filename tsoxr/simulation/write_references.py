@@ -81,7 +81,7 @@ def _cards(exposure: Exposure, kind: str, name: str) -> dict[str, Any]:
         "INSTRUME": exposure.instrument,
         "DETECTOR": setup.detector,
         "EXP_TYPE": setup.keywords["EXP_TYPE"],
-        "READPATT": setup.keywords["READPATT"],
+        "READPATT": exposure.readout_pattern,
         **{k: setup.keywords[k] for k in own if k in setup.keywords},
         **geometry_cards(exposure),
     }
@@ -89,7 +89,7 @@ def _cards(exposure: Exposure, kind: str, name: str) -> dict[str, Any]:
 
 def _extensions(exposure: Exposure) -> dict[str, dict[str, np.ndarray]]:
     """Return the extensions of the reference file of each type."""
-    detector = exposure.detector
+    detector = exposure.maps
     clean = np.zeros(exposure.setup.shape, dtype=np.uint32)
     exact = np.zeros(exposure.setup.shape, dtype=np.float32)
     bad = detector.dq & ~np.uint32(FLAGS["REFERENCE_PIXEL"])
