@@ -4,9 +4,11 @@
 #   make lint    formatting, lint and types
 #   make bench   memory and speed of the detector level on a large file
 #   make check   the long statistical checks
+#   make golden  comparison with the STScI pipeline, in an environment of its own
 
 PYTHON ?= python3
 VENV ?= .venv
+GOLDEN ?= .venv-golden
 BIN := $(VENV)/bin
 OUTPUT ?= output
 STAMP := $(VENV)/.installed
@@ -14,7 +16,7 @@ STAMP := $(VENV)/.installed
 export MPLCONFIGDIR ?= $(abspath $(VENV))/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: demo test lint docs bench check clean
+.PHONY: demo test lint docs bench check golden clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,9 +43,19 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/simulator.py
 
 check: $(STAMP)
 	$(BIN)/python -m pytest tests --run-long
 
+$(GOLDEN)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(GOLDEN)
+	$(GOLDEN)/bin/python -m pip install --quiet --upgrade pip
+	$(GOLDEN)/bin/python -m pip install --quiet --editable ".[test]" --group golden
+	touch $@
+
+golden: $(GOLDEN)/.installed
+	$(GOLDEN)/bin/python -m pytest tests/golden --durations=10
+
 clean:
-	rm -rf $(VENV) $(OUTPUT) docs/_build docs/generated
+	rm -rf $(VENV) $(GOLDEN) $(OUTPUT) docs/_build docs/generated

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import model_tables
+import simulator_gallery
 import step_pages
 
 import tsoxr
@@ -37,6 +38,8 @@ def pages(tutorials: tuple[str, ...] = ()) -> dict[str, str]:
         "tables/flags.md": model_tables.flags_table(),
         "tables/pictures.md": model_tables.pictures_table(),
         "tables/accessor.md": model_tables.accessor_members(),
+        "tables/sources.md": simulator_gallery.sources_table(),
+        "tables/simulated.md": simulator_gallery.page(),
         "tables/tutorials.md": tutorials_list(tutorials),
         "tables/benchmarks.md": benchmarks_list(Path(__file__).parents[2] / "benchmarks"),
     }
@@ -118,6 +121,8 @@ def generate(app: Any) -> None:
     figures = (
         step_figures.draw_all(folder / "figures", fingerprint()) if app.config.step_figures else {}
     )
+    if app.config.step_figures:
+        simulator_gallery.draw_all(folder / "figures" / "simulated", fingerprint())
     tutorials = copy_tutorials(Path(app.srcdir).parent / "tutorials", folder / "tutorials")
     found = {path: step_figures.embed(text, figures) for path, text in pages(tutorials).items()}
     write_pages(folder, found)

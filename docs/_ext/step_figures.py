@@ -19,6 +19,7 @@ import tsoxr
 from tsoxr import registry, testing
 
 MODE = "nirspec-prism"
+OTHER_MODES = ("miri-lrs",)
 CHAIN = Path(__file__).parents[1] / "examples" / "chain.py"
 
 
@@ -63,7 +64,7 @@ def _one_that_shows(name: str, made: xr.Dataset | Exception) -> xr.Dataset | Exc
     """Return ``made``, or the same step in another mode where it left the data unchanged."""
     if isinstance(made, Exception) or not _unchanged(made):
         return made
-    for mode in sorted(tsoxr.simulation.SETUPS):
+    for mode in OTHER_MODES:
         other = _applied(name, testing.example(registry.STEPS[name].kinds[0], mode))
         if isinstance(other, xr.Dataset) and not _unchanged(other):
             return other

@@ -5,8 +5,13 @@ import pytest
 import xarray as xr
 
 from tsoxr.errors import ModeError, TsoWarning
-from tsoxr.simulation import SOURCES, exposure, simulate
+from tsoxr.simulation import SOURCES, AntennaMove, Flare, Spot, Tilt, exposure, simulate
 from tsoxr.simulation.noise import STANDARD
+
+
+def over_wavelength(values, last=9.0):
+    """Return values at 0.1 um and another wavelength."""
+    return xr.DataArray(values, dims="wavelength", coords={"wavelength": [0.1, last]})
 
 
 def test_unknown_mode_names_the_nearest():
@@ -66,6 +71,74 @@ def test_senseless_values(given, message):
 def test_one_string_is_no_tuple_of_names():
     with pytest.raises(ValueError, match=r"or a tuple of names, such as \('photon',\)"):
         exposure("nirspec-prism", noise="photon")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"star": -3000.0}, "star is -3000.0; it takes a temperature in K"),
+        ({"star": "G2V"}, "star is 'G2V'; it takes a temperature in K"),
+        ({"star": over_wavelength([1.0, -1.0])}, "star contains -1; photons per um are finite"),
+        ({"star": over_wavelength([0.0, 0.0])}, "star is 0 throughout"),
+        ({"star": xr.DataArray([1.0, 1.0], dims="x")}, r"star has dims \('x',\); it needs"),
+        ({"star": over_wavelength([1.0, 1.0], 0.1)}, "star gives a wavelength twice"),
+        ({"eclipse_depth": -5.0}, "eclipse_depth contains -5; flux is finite and not negative"),
+        ({"eclipse_depth": np.nan}, "eclipse_depth contains nan; it must be finite"),
+        ({"limb_darkening": (0.1,)}, "limb_darkening has 1 parts; it takes the pair u1, u2"),
+        ({"limb_darkening": (0.1, np.ones(3))}, r"limb_darkening has shape \(3,\)"),
+        ({"light_curve": lambda t, w: 0 * t - 1}, "light_curve contains -1; flux is finite"),
+        ({"light_curve": lambda t, w: np.ones(7)}, r"light_curve returns shape \(7,\); for times"),
+        ({"light_curve": xr.DataArray([1.0, 1.0], dims="x")}, "light_curve has dims"),
+        (
+            {"light_curve": xr.DataArray([1.0, -1.0], dims="time", coords={"time": [1.0, 2.0]})},
+            "light_curve contains -1",
+        ),
+        (
+            {"light_curve": xr.DataArray([1.0, 1.0], dims="time", coords={"time": [0.0, 9.0]})},
+            "light_curve covers 0 to 9; the exposure runs from 60199",
+        ),
+        ({"t0": np.nan}, "t0 is nan; it is a time, BMJD_TDB in days"),
+    ],
+)
+def test_senseless_light(given, message):
+    with pytest.raises(ValueError, match=message):
+        exposure("nirspec-prism", n_integrations=5, **given)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Spot(1.0, duration=-1.0, amplitude=1.0), "Spot has duration=-1.0; it must be"),
+        (lambda: Spot(1.0, 10.0, 1.0, temperature=1.2), "relative to the star and must be below 1"),
+        (lambda: Flare(np.nan, amplitude=1.0, decay=1.0), "Flare has time=nan; it must be finite"),
+        (lambda: Tilt(1.0, duration=3.0), "Tilt has duration=3.0; a mirror takes at most 1.4 s"),
+        (lambda: AntennaMove(1.0, amplitude=0.0), "AntennaMove has amplitude=0.0; it must be"),
+    ],
+)
+def test_senseless_events(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_things_of_the_wrong_kind():
+    with pytest.raises(TypeError, match="telescope is 3; it takes a Telescope"):
+        exposure("nirspec-prism", telescope=3)
+    with pytest.raises(TypeError, match="events contains 'flare'; it takes a tuple of Spot, Flare"):
+        exposure("nirspec-prism", events=("flare",))
+
+
+def test_subarrays_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match="nirspec-prism has no subarray 'SUB51'; it is simulated"):
+        exposure("nirspec-prism", subarray="SUB51")
+
+
+def test_saturation_before_the_second_group_is_refused():
+    with pytest.raises(
+        ValueError, match=r"saturates 0\.362 s after reset, before group 2 is read at"
+    ):
+        exposure("nirspec-prism", brightness=5.2)
+    with pytest.raises(ValueError, match="before group 1 is read"):
+        exposure("nirspec-prism", brightness=9.0, n_groups=1)
 
 
 def test_saturation_is_announced():

@@ -22,7 +22,10 @@ def exposure(mode="nirspec-prism", *, n=60, noise=WHITE, **parameters):
     """Rates with the true trace and wavelengths, and the truth."""
     made = tsoxr.simulation.exposure(mode, n_integrations=n, seed=3, noise=noise, **parameters)
     rates, truth = made.rates(), made.truth(stripes=False)
-    return rates.assign_coords(trace_center=truth.trace_center.variable), truth
+    everywhere = truth.trace_center.interpolate_na(
+        rates.attrs["dispersion_dim"], method="nearest", fill_value="extrapolate"
+    )
+    return rates.assign_coords(trace_center=everywhere.variable), truth
 
 
 def in_aperture(rates, truth, half_width):

@@ -197,7 +197,7 @@ def test_simulated_hits_are_found(mode):
     made = exposure(mode, seed=5, n_integrations=30, n_hits=300)
     ds, hits = made.ramps(), made.hits
     charge = np.zeros(ds.ramp.shape, "f4")
-    np.add.at(charge, (hits.integration, hits.group, hits.y, hits.x), hits.charge)
+    np.add.at(charge, (hits.integration, hits.read, hits.y, hits.x), hits.charge)
     flagged = flag_jumps(ds)
     found = dq.has_flag(flagged.dq_group, "JUMP_DET").values
     last_first = ds.ramp.isel(group=[0, -1]).astype("f4").diff("group").isel(group=0)

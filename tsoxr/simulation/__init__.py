@@ -2,14 +2,36 @@
 
 `simulate` returns one product; `exposure` returns the exposure itself, from which ramps,
 rates, spectra, light curves, truth and FITS files of the same observation are drawn.
-The physics stands in the docstrings of `clock` (times), `scene` (light), `planet`
-(transit), `detector` and `pink` (noise), `hits` (cosmic rays) and `prediction`.
+`inject_transit` and `inject_hits` add known signals to data that exist, real ones too.
+The physics stands in the docstrings of `clock` (times), `scene` (light), `planet` and
+`system` (transit and eclipse), `events`, `telescope`, `real_frame`, `detector` and `pink`
+(noise), `hits` (cosmic rays), `prediction` and `injected_transit`.
 """
 
 from __future__ import annotations
 
-from tsoxr.simulation.builder import KINDS, Exposure, exposure, simulate
+from tsoxr.simulation.builder import Exposure
+from tsoxr.simulation.entry import KINDS, exposure, simulate
+from tsoxr.simulation.events import AntennaMove, Flare, Spot, Tilt
+from tsoxr.simulation.injected_hits import inject_hits
+from tsoxr.simulation.injected_transit import inject_transit
 from tsoxr.simulation.noise import SETS, SOURCES
 from tsoxr.simulation.setups import SETUPS
+from tsoxr.simulation.telescope import Telescope
 
-__all__ = ["KINDS", "SETS", "SETUPS", "SOURCES", "Exposure", "exposure", "simulate"]
+__all__ = [
+    "KINDS",
+    "SETS",
+    "SETUPS",
+    "SOURCES",
+    "AntennaMove",
+    "Exposure",
+    "Flare",
+    "Spot",
+    "Telescope",
+    "Tilt",
+    "exposure",
+    "inject_hits",
+    "inject_transit",
+    "simulate",
+]

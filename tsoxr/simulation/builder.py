@@ -7,39 +7,45 @@ parameters alone, never on the order in which products are asked for.
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from tsoxr import modes
-from tsoxr.simulation.checks import check, warn_of_saturation
-from tsoxr.simulation.clock import SECONDS_PER_DAY, Clock
+from tsoxr.simulation.checks import check, check_saturation
+from tsoxr.simulation.clock import Clock
 from tsoxr.simulation.detector import Detector, build_detector
+from tsoxr.simulation.events import Event
 from tsoxr.simulation.hits import CosmicRays, Hits
-from tsoxr.simulation.instruments import Choice, Setup, with_levels
+from tsoxr.simulation.instruments import Choice, Function, Setup, with_levels
 from tsoxr.simulation.noise import chosen
 from tsoxr.simulation.patterns import pattern
-from tsoxr.simulation.planet import Planet, default_limb_darkening, default_period, radius_on
-from tsoxr.simulation.scene import Component, Scene, build_scene, photons
+from tsoxr.simulation.planet import Planet, Spectral
+from tsoxr.simulation.real_frame import frame_scene
+from tsoxr.simulation.scene import Component, Scene, build_scene
 from tsoxr.simulation.setups import setup
-from tsoxr.simulation.telescope import Motion, motion
+from tsoxr.simulation.star import Star, star_function
+from tsoxr.simulation.system import LightCurve, System, build_systems
+from tsoxr.simulation.telescope import Motion, Telescope, motion
 
-__all__ = ["KINDS", "Exposure", "exposure", "simulate"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-KINDS = ("ramps", "rates", "spectra", "lightcurves", "truth")
-
-TRANSIT_SHARE = 0.4
-"""Part of the exposure that the default transit fills."""
+__all__ = ["Exposure"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Exposure:
     """One simulated exposure of a star with a transiting planet.
+
+    The parameters stand in groups: the observation (``mode`` to ``start``), the star
+    (``brightness`` to ``frame_static``), the planet (``radius_ratio`` to ``eclipse_depth``), what
+    varies beside it (``light_curve`` to ``telescope``), the detector (``noise`` to ``n_hits``) and
+    the products (``order`` to ``n_bins``).
 
     Parameters
     ----------
@@ -49,17 +55,28 @@ class Exposure:
         Seed of all random numbers. The same seed gives the same bytes.
     subarray, detector, filter : str, optional
         What the mode offers, by the names in the headers; the mode's own where left out.
+    pupil : str, optional
+        Element of the pupil wheel, such as the weak lens ``"WLP8"`` of NIRCam.
     n_outputs : int, optional
         Amplifiers that read the subarray, for NIRCam.
     read_pattern : str, optional
         Read-out pattern, such as ``"SHALLOW4"``; every frame a group where left out.
-    order : int
-        Spectral order that spectra, light curves and the truth describe.
     n_integrations, n_groups : int, optional
         Length of the exposure and of an integration; the mode's own where left out.
+    start : float
+        Start of the exposure, MJD UTC.
     brightness : float
         Brightness of the star; 1 fills 60% of the well in the brightest pixel at the last
-        group of the mode's own integration.
+        group of the mode's own integration. With ``frame``, 1 leaves its star as it is.
+    star : float or DataArray, optional
+        Temperature of a black body, K, or photons per um over ``wavelength`` (um), of any
+        scale; a black body of the mode's own temperature where left out.
+    frame : array or DataArray, optional
+        A real frame (y, x) as the scene, DN/s: its light takes the place of the modelled
+        star, sky and other stars. See `tsoxr.simulation.real_frame`.
+    frame_static : array or DataArray, optional
+        Part of ``frame`` (y, x), DN/s, that does not vary with the planet: background and
+        other stars.
     radius_ratio : float, array or DataArray
         Rp/Rs: one number, to which ``feature_depth`` adds features; one number for each
         wavelength, ascending; or a DataArray with a ``wavelength`` coordinate, um.
@@ -72,8 +89,20 @@ class Exposure:
         Time of mid-transit, BMJD_TDB, d; the middle of the exposure where left out.
     a_over_rs, inclination : float
         Radius of the circular orbit, stellar radii, and its inclination, degrees.
-    limb_darkening : tuple of float, optional
-        Quadratic coefficients u1, u2 at all wavelengths; a sun-like star where left out.
+    limb_darkening : pair of float, array or DataArray, optional
+        Quadratic coefficients u1, u2, each as ``radius_ratio``; a sun-like star where left out.
+    eclipse_depth : float, array or DataArray
+        Light of the planet relative to the star, ppm, hidden half a period after ``t0``; as
+        ``radius_ratio``, without features.
+    light_curve : DataArray or callable, optional
+        Factor of all light: a DataArray over ``time`` (BMJD_TDB, d) and maybe ``wavelength``
+        (um), interpolated linearly; or a function ``(time, wavelength)`` of arrays
+        (..., wavelength) and (wavelength,).
+    events : tuple of Event
+        ``Spot``, ``Flare``, ``Tilt`` and ``AntennaMove`` of ``tsoxr.simulation``.
+    telescope : Telescope
+        Sizes of jitter, drifts and breathing, which are on with ``"jitter"`` in ``noise``;
+        tilts and moves of the antenna happen in any case.
     noise : str or tuple of str
         Sources of noise and imperfections that are on: names of
         ``tsoxr.simulation.SOURCES``, or ``"standard"`` for those that the chain of steps
@@ -85,11 +114,11 @@ class Exposure:
     n_hits : int, optional
         Number of cosmic rays in the exposure, instead of their rate; also without
         ``"hits"`` in ``noise``.
-    start : float
-        Start of the exposure, MJD UTC.
     references : bool
         Attach the true gain, read noise, saturation, superbias, linearity, dark and flat to
         ramps and flag the bad pixels. False leaves ramps as a raw file has them.
+    order : int
+        Spectral order that spectra, light curves and the truth describe.
     n_bins : int
         Number of light curves, bins of equally many pixels.
 
@@ -106,33 +135,48 @@ class Exposure:
     subarray: str | None = None
     detector: str | None = None
     filter: str | None = None
+    pupil: str | None = None
     n_outputs: int | None = None
     read_pattern: str | None = None
-    order: int = 1
     n_integrations: int = None  # type: ignore[assignment] # filled in from the mode
     n_groups: int = None  # type: ignore[assignment] # filled in from the mode
+    start: float = 60200.0
+
     brightness: float = 1.0
-    radius_ratio: float | np.ndarray | xr.DataArray = 0.1
+    star: Star = None
+    frame: np.ndarray | xr.DataArray | None = None
+    frame_static: np.ndarray | xr.DataArray | None = None
+
+    radius_ratio: Spectral = 0.1
     feature_depth: float = 500.0
     period: float | None = None
     t0: float | None = None
     a_over_rs: float = 10.0
     inclination: float = 88.5
-    limb_darkening: tuple[float, float] | None = None
+    limb_darkening: tuple[Spectral, Spectral] | None = None
+    eclipse_depth: Spectral = 0.0
+
+    light_curve: LightCurve | None = None
+    events: tuple[Event, ...] = ()
+    telescope: Telescope = Telescope()  # noqa: RUF009 -- it is frozen
+
     noise: str | tuple[str, ...] = "standard"
     levels: dict[str, float] | None = None
     n_hits: int | None = None
-    start: float = 60200.0
+
     references: bool = True
+    order: int = 1
     n_bins: int = 16
 
     def __post_init__(self) -> None:
-        """Fill in the mode's own lengths and check all parameters."""
+        """Fill in what is left out and check all parameters."""
         for name in ("n_integrations", "n_groups"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, getattr(self.setup, name))
+        single = isinstance(self.events, Event)
+        object.__setattr__(self, "events", (self.events,) if single else tuple(self.events))
         check(self)
-        warn_of_saturation(self)
+        check_saturation(self)
 
     # ------------------------------------------------------------------ parts
 
@@ -144,7 +188,7 @@ class Exposure:
     @cached_property
     def setup(self) -> Setup:
         """Subarray, optics and electronics of the mode."""
-        choice = Choice(self.subarray, self.detector, self.filter, self.n_outputs)
+        choice = Choice(self.subarray, self.detector, self.filter, self.n_outputs, self.pupil)
         own = setup(self.mode, choice)
         return own if self.levels is None else with_levels(own, self.levels)
 
@@ -165,14 +209,27 @@ class Exposure:
         own = self.setup.readout
         return Clock(own, self.n_integrations, self.n_groups, self.start, *frames)
 
-    def stellar_photons(self, wavelength: np.ndarray) -> np.ndarray:
-        """Return the star's photons per unit wavelength, unscaled; ``wavelength`` in um."""
-        return photons(wavelength, self.setup.star_temperature)
+    @property
+    def star_temperature(self) -> float:
+        """Temperature of the star, K; the mode's own where its spectrum is given."""
+        if self.star is None or isinstance(self.star, xr.DataArray):
+            return self.setup.star_temperature
+        return float(self.star)
+
+    @cached_property
+    def stellar_photons(self) -> Function:
+        """Function of wavelength, um, ascending: photons per unit wavelength, unscaled."""
+        return star_function(self.star, self.setup.star_temperature)
+
+    def moment(self, part: float) -> float:
+        """Return the time at a fraction of the exposure, BMJD_TDB, d: 0 start, 1 end."""
+        first, last = self.clock.tdb(0.0)[0], self.clock.tdb(1.0)[-1]
+        return float(first + part * (last - first))
 
     @cached_property
     def scene(self) -> Scene:
         """The light on the detector."""
-        return build_scene(self)
+        return build_scene(self) if self.frame is None else frame_scene(self)
 
     @property
     def component(self) -> Component:
@@ -185,49 +242,17 @@ class Exposure:
         return self.component.wavelength
 
     @cached_property
-    def _systems(self) -> dict[int, Planet]:
-        first = self.scene.components[0].wavelength
-        radius = radius_on(first, self.radius_ratio, self.feature_depth)
-        middle = 0.5 * (self.clock.tdb(0.0)[0] + self.clock.tdb(1.0)[-1])
-        period = self.period
-        if period is None:
-            duration = TRANSIT_SHARE * self.clock.exposure_time / SECONDS_PER_DAY
-            period = default_period(
-                duration, self.a_over_rs, self.inclination, float(radius.mean())
-            )
-        known = radius
-        if np.ndim(self.radius_ratio) == 0 or isinstance(self.radius_ratio, xr.DataArray):
-            known = None
-        out = {}
-        for each in self.scene.components:
-            wave = each.wavelength
-            if known is not None:
-                radius = np.interp(wave, first, known)
-            else:
-                radius = radius_on(wave, self.radius_ratio, self.feature_depth)
-            if self.limb_darkening is None:
-                u1, u2 = default_limb_darkening(wave)
-            else:
-                u1, u2 = (np.full(wave.shape, float(u)) for u in self.limb_darkening)
-            out[each.order] = Planet(
-                period=period,
-                t0=middle if self.t0 is None else self.t0,
-                a_over_rs=self.a_over_rs,
-                inclination=self.inclination,
-                radius_ratio=radius,
-                u1=u1,
-                u2=u2,
-            )
-        return out
+    def _systems(self) -> dict[int, System]:
+        return build_systems(self)
 
-    def system(self, component: Component) -> Planet:
+    def system(self, component: Component) -> System:
         """Return star and planet at the wavelengths of one component."""
         return self._systems[component.order]
 
     @property
     def planet(self) -> Planet:
-        """The transit in the order that spectra and truth describe."""
-        return self.system(self.component)
+        """The planet in the order that spectra and truth describe."""
+        return self.system(self.component).planet
 
     @cached_property
     def motion(self) -> Motion:
@@ -245,7 +270,8 @@ class Exposure:
         fixed = self.n_hits
         if fixed is None and "hits" not in self.sources:
             fixed = 0
-        return CosmicRays(self.setup, self.clock, self.seed, fixed)
+        large = "snowballs" in self.sources
+        return CosmicRays(self.setup, self.clock, self.seed, fixed, snowballs=large)
 
     @property
     def hits(self) -> Hits:
@@ -263,11 +289,18 @@ class Exposure:
 
     # --------------------------------------------------------------- products
 
-    def ramps(self) -> xr.Dataset:
-        """Return raw ramps (time, group, y, x), DN: uint16, float32 without quantization."""
+    def ramps(self, chunks: int | None = None) -> xr.Dataset:
+        """Return raw ramps (time, group, y, x), DN: uint16, float32 without quantization.
+
+        Parameters
+        ----------
+        chunks : int, optional
+            Integrations per chunk of lazy ramps, which dask draws when they are asked for;
+            the values are the same. All are drawn now where left out.
+        """
         from tsoxr.simulation import products
 
-        return products.ramps(self)
+        return products.ramps(self, chunks)
 
     def rates(self) -> xr.Dataset:
         """Return count rates (time, y, x), DN s-1, drawn without ramps."""
@@ -305,6 +338,30 @@ class Exposure:
 
         return truth.hit_mask(self)
 
+    def added_by_electronics(self, integration: int) -> xr.DataArray:
+        """Return what the read-out adds to one integration, (group, y, x) DN.
+
+        Parameters
+        ----------
+        integration : int
+            From 1, as in the coordinate ``integration``.
+        """
+        from tsoxr.simulation import truth
+
+        return truth.added_by_electronics(self, integration)
+
+    def plot(self) -> dict[str, Axes]:
+        """Draw one raw frame, a ramp, the noise on the clock and a plain light curve.
+
+        Returns
+        -------
+        dict of str to matplotlib.axes.Axes
+            ``frame``, ``ramp``, ``power`` and ``light``.
+        """
+        from tsoxr.simulation import overview
+
+        return overview.plot_overview(self)
+
     def write(self, folder: str | Path, n_segments: int = 1) -> list[Path]:
         """Write raw FITS segments and ``truth.nc``, one integration in memory at a time.
 
@@ -327,88 +384,23 @@ class Exposure:
 
         return write.write_segments(self, Path(folder), n_segments)
 
-    def write_references(self, folder: str | Path) -> list[Path]:
-        """Write the detector's true properties as reference files in the JWST layout."""
+    def write_references(self, folder: str | Path, *, errors: bool = False) -> list[Path]:
+        """Write the detector's properties as reference files in the JWST layout.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made where it does not exist.
+        errors : bool
+            Write what a calibration would measure, with its errors, instead of the truth:
+            superbias and read noise from 100 darks, gain to 1 %, curvature of the response
+            to 0.5 %, flat to 0.3 %, nine of ten bad pixels known.
+
+        Returns
+        -------
+        list of Path
+            One file for each type of reference.
+        """
         from tsoxr.simulation import write_references
 
-        return write_references.write_references(self, Path(folder))
-
-
-def exposure(mode: str, *, seed: int = 0, **parameters: Any) -> Exposure:
-    """Return a simulated exposure, from which products are drawn.
-
-    Parameters
-    ----------
-    mode : str
-        Observing mode.
-    seed : int
-        Seed of all random numbers.
-    **parameters
-        Parameters of `Exposure`.
-
-    Returns
-    -------
-    Exposure
-
-    Raises
-    ------
-    TypeError
-        For a parameter that does not exist; the message names the nearest one.
-
-    Examples
-    --------
-    >>> from tsoxr.simulation import exposure
-    >>> each = exposure("nirspec-prism", seed=1, n_integrations=4, noise=("photon", "read"))
-    >>> each.ramps().sizes["group"]
-    5
-    """
-    allowed = [f.name for f in fields(Exposure) if f.name not in ("mode", "seed")]
-    for name in parameters:
-        if name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=1)
-            hint = f"did you mean {near[0]!r}" if near else f"it takes {', '.join(allowed)}"
-            raise TypeError(f"simulate() has no parameter {name!r}; {hint}")
-    return Exposure(mode=mode, seed=seed, **parameters)
-
-
-def simulate(mode: str, *, kind: str = "ramps", seed: int = 0, **parameters: Any) -> xr.Dataset:
-    """Return simulated data of an observing mode, with a known answer.
-
-    Parameters
-    ----------
-    mode : str
-        Observing mode, such as ``"nirspec-prism"`` or ``"miri-lrs"``.
-    kind : {"ramps", "rates", "spectra", "lightcurves", "truth"}
-        Product. Each is drawn at its own level with the noise that the one before would
-        leave in it; ``truth`` holds what was put in.
-    seed : int
-        Seed of all random numbers; the same seed describes the same exposure at each level.
-    **parameters
-        Parameters of `tsoxr.simulation.Exposure`, such as ``n_integrations``, ``n_groups``,
-        ``radius_ratio``, ``brightness`` or ``noise``.
-
-    Returns
-    -------
-    xarray.Dataset
-
-    Raises
-    ------
-    ModeError
-        For a mode that is unknown or not simulated.
-    ValueError
-        For an unknown kind, or a value that makes no sense.
-    TypeError
-        For a parameter that does not exist.
-
-    Examples
-    --------
-    >>> import tsoxr
-    >>> spectra = tsoxr.simulate("miri-lrs", kind="spectra", n_integrations=20, seed=3)
-    >>> spectra["flux"].dims
-    ('time', 'wavelength')
-    """
-    if kind not in KINDS:
-        near = difflib.get_close_matches(str(kind), KINDS, n=1)
-        hint = f"did you mean {near[0]!r}" if near else f"it makes {', '.join(KINDS)}"
-        raise ValueError(f"simulate: no product is called {kind!r}; {hint}")
-    return getattr(exposure(mode, seed=seed, **parameters), kind)()
+        return write_references.write_references(self, Path(folder), errors=errors)

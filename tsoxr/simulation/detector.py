@@ -2,7 +2,8 @@
 
 The order of what happens to a pixel between reset and read-out:
 
-1. photons, dark current and hits add electrons, Poisson in each interval between reads;
+1. photons, dark current and hits add electrons, Poisson in each interval between reads, and
+   pixels change them on the way (see `tsoxr.simulation.pixels`);
 2. electrons become linear signal ``L = N / gain``, DN;
 3. the response bends: the measured signal D solves ``L = D + a D^2 + b D^3``. The polynomial
    in D is the linearity reference itself, so that reference is the exact inverse; D is found
@@ -12,13 +13,14 @@ The order of what happens to a pixel between reset and read-out:
    output), 1/f noise (see `tsoxr.simulation.pink`) and white read noise are added;
 6. rounding, and clipping to 16 bit.
 
-Pixels are independent of each other: inter-pixel capacitance, persistence and the
-brighter-fatter effect are left out. Reference pixels see steps 5 and 6 only.
+Reference pixels see steps 5 and 6 only. Pixels with random telegraph noise carry the flag
+TELEGRAPH alone: whether they are used is left to the steps that read it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -40,7 +42,8 @@ class Detector:
     ``gain`` electron/DN; ``read_noise`` of a single read, ``superbias``, ``saturation``
     (of the raw signal, bias included) and ``ceiling`` (of the signal without bias) in DN;
     ``response`` relative, 0 for dead and reference pixels; ``dark`` electron/s; ``linearity``
-    (coefficient, y, x); ``dq`` uint32.
+    (coefficient, y, x); ``telegraph`` the height of a pixel's jumps, DN, 0 for most; ``dq``
+    uint32.
     """
 
     gain: np.ndarray
@@ -51,7 +54,13 @@ class Detector:
     response: np.ndarray
     dark: np.ndarray
     linearity: np.ndarray
+    telegraph: np.ndarray
     dq: np.ndarray
+
+    @cached_property
+    def well(self) -> np.ndarray:
+        """Charge at which the well is full, (y, x) float64 electron."""
+        return apply_linearity(self.ceiling.astype(float), self.linearity) * self.gain
 
 
 def build_detector(setup: Setup, seed: int, noise: frozenset[str]) -> Detector:
@@ -89,6 +98,8 @@ def build_detector(setup: Setup, seed: int, noise: frozenset[str]) -> Detector:
         dark = np.where(hot, 2000.0 * np.exp(scatter["dark"]), dark)
         flags[dead] |= dq.bits("DEAD", "DO_NOT_USE")
         flags[hot] |= dq.bits("HOT", "DO_NOT_USE")
+    jumps = _telegraph(setup, seed) if "telegraph" in noise else np.zeros(shape)
+    flags[jumps > 0] |= dq.bits("TELEGRAPH")
     well = constants.saturation * (1.0 + 0.01 * scatter["well"].clip(-3, 3)) - levels.bias
     maps = {
         "gain": np.full(shape, constants.gain),
@@ -99,8 +110,16 @@ def build_detector(setup: Setup, seed: int, noise: frozenset[str]) -> Detector:
         "response": np.where(science, response, 0.0),
         "dark": np.where(science, dark, 0.0),
         "linearity": _linearity(setup, scatter["bend"], on="nonlinearity" in noise),
+        "telegraph": jumps,
     }
     return Detector(**{k: v.astype(np.float32) for k, v in maps.items()}, dq=flags)
+
+
+def _telegraph(setup: Setup, seed: int) -> np.ndarray:
+    """Return the height of the jumps, log-normal in a few pixels, (y, x) DN."""
+    rng, levels = stream(seed, "telegraph_pixels"), setup.electronics
+    few = setup.science & (rng.random(setup.shape) < levels.telegraph_fraction)
+    return levels.telegraph * np.exp(0.5 * rng.standard_normal(setup.shape)) * few
 
 
 def _superbias(setup: Setup, pixel: np.ndarray, line: np.ndarray) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""FITS keywords of a simulated exposure, as the archive's files have them."""
+"""FITS keywords of a simulated exposure, as the archive's files have them.
+
+Every value follows from the parameters: ``DATE`` is the end of the exposure, not the day of
+writing, so that the same exposure gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsoxr.simulation.clock import SECONDS_PER_DAY
+
 if TYPE_CHECKING:
     from tsoxr.simulation.builder import Exposure
 
@@ -16,6 +22,24 @@ __all__ = ["Segment", "file_name", "fits_header", "primary_cards", "science_card
 PROGRAM, OBSERVATION, VISIT = "01234", "001", "001"
 TARGET_RA, TARGET_DEC = 217.32667, -3.44449
 TARGET = "SIMULATED-STAR"
+
+TEMPLATES = {
+    "NRS_BRIGHTOBJ": "NIRSpec Bright Object Time Series",
+    "NIS_SOSS": "NIRISS Single-Object Slitless Spectroscopy",
+    "NRC_TSGRISM": "NIRCam Grism Time Series",
+    "NRC_TSIMAGE": "NIRCam Time Series",
+    "MIR_LRS-SLITLESS": "MIRI Low Resolution Spectroscopy",
+    "MIR_IMAGE": "MIRI Imaging",
+}
+"""Names of the observing templates by type of exposure."""
+
+MECHANISMS: dict[str, dict[str, Any]] = {
+    "NIRSPEC": {"LAMP": "NONE", "OPMODE": "BRIGHTOBJ"},
+    "NIRISS": {"PWCPOS": 245.76},
+    "NIRCAM": {"PILIN": False},
+    "MIRI": {"CCCSTATE": "OPEN", "LAMP": "OFF"},
+}
+"""State of the mechanisms in a time series, by instrument; nominal positions in degrees."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +79,26 @@ def file_name(exposure: Exposure, segment: Segment) -> str:
 def primary_cards(exposure: Exposure, segment: Segment) -> dict[str, Any]:
     """Return the primary header of one file; values as FITS holds them."""
     setup, clock = exposure.setup, exposure.clock
+    name = file_name(exposure, segment)
     return {
-        "TELESCOP": "JWST",
+        "DATE": _text(clock.utc(1.0)[-1]),
         "ORIGIN": "tsoxr simulation",
-        "FILENAME": file_name(exposure, segment),
+        "TIMESYS": "UTC",
+        "TIMEUNIT": "s",
+        "FILENAME": name,
         "FILETYPE": "raw",
         "DATAMODL": "Level1bModel",
+        "TELESCOP": "JWST",
+        "HGA_MOVE": False,
         **_visit(exposure),
+        **_target(),
         "INSTRUME": exposure.instrument,
         "DETECTOR": setup.detector,
-        **setup.keywords,
+        **_instrument(exposure),
         "READPATT": exposure.readout_pattern,
         "GAINFACT": 1.0,
         **_timing(exposure),
+        **_barycentre(exposure),
         "EXSEGNUM": segment.number,
         "EXSEGTOT": segment.n_segments,
         "INTSTART": segment.first + 1,
@@ -77,23 +108,92 @@ def primary_cards(exposure: Exposure, segment: Segment) -> dict[str, Any]:
     }
 
 
-def _visit(exposure: Exposure) -> dict[str, Any]:
+def _text(mjd: float) -> str:
+    """Return a date and time as FITS writes them, to the millisecond."""
     from astropy.time import Time
 
-    start = Time(exposure.start, format="mjd", scale="utc").isot
+    return str(Time(mjd, format="mjd", scale="utc", precision=3).isot)
+
+
+def _visit(exposure: Exposure) -> dict[str, Any]:
+    start, end = _text(exposure.start), _text(exposure.clock.utc(1.0)[-1])
     return {
+        "TITLE": "Simulated time series",
+        "CATEGORY": "GO",
         "DATE-OBS": start[:10],
         "TIME-OBS": start[11:],
+        "DATE-BEG": start,
+        "DATE-END": end,
+        "OBS_ID": f"V{PROGRAM}{OBSERVATION}{VISIT}P0000000004101",
+        "VISIT_ID": f"{PROGRAM}{OBSERVATION}{VISIT}",
         "PROGRAM": PROGRAM,
         "OBSERVTN": OBSERVATION,
         "VISIT": VISIT,
+        "VISITGRP": "04",
+        "SEQ_ID": "1",
+        "ACT_ID": "01",
+        "EXPOSURE": "00001",
+        "BKGDTARG": False,
+        "TEMPLATE": TEMPLATES.get(str(exposure.setup.keywords["EXP_TYPE"]), "UNKNOWN"),
+        "ENG_QUAL": "OK",
         "TSOVISIT": True,
         "VISITYPE": "PRIME_TARGETED_FIXED",
+        "VSTSTART": start.replace("T", " "),
+        "NEXPOSUR": 1,
+        "INTARGET": False,
+        "TARGOOPP": False,
+        "EXP_ONLY": False,
+        "CROWDFLD": False,
+        "EXPCOUNT": 1,
+        "EXPRIPAR": "PRIME",
+        "DATAPROB": False,
+        "PATT_NUM": 1,
+        "NUMDTHPT": 1,
+        "XOFFSET": 0.0,
+        "YOFFSET": 0.0,
+        "PCS_MODE": "FINEGUIDE",
+    }
+
+
+def _target() -> dict[str, Any]:
+    return {
         "TARGNAME": TARGET,
         "TARGPROP": TARGET,
+        "TARGTYPE": "FIXED",
         "TARG_RA": TARGET_RA,
         "TARG_DEC": TARGET_DEC,
+        "TARGURA": 0.1,
+        "TARGUDEC": 0.1,
+        "MU_RA": 0.0,
+        "MU_DEC": 0.0,
+        "MU_EPOCH": "2000-01-01 00:00:00.000",
+        "PROP_RA": TARGET_RA,
+        "PROP_DEC": TARGET_DEC,
+        "SRCTYAPT": "POINT",
     }
+
+
+def _instrument(exposure: Exposure) -> dict[str, Any]:
+    """Return the mechanisms and the aperture; what the mode's setup says comes first."""
+    setup = exposure.setup
+    usual: dict[str, Any] = dict(MECHANISMS[exposure.instrument])
+    if exposure.instrument == "NIRCAM":
+        usual["MODULE"] = setup.detector[3]
+        usual["CHANNEL"] = "LONG" if setup.detector.endswith("LONG") else "SHORT"
+    aperture = _aperture(setup.detector, setup.subarray, setup.filter)
+    return {**usual, "APERNAME": aperture, "PPS_APER": aperture, **setup.keywords}
+
+
+def _aperture(detector: str, subarray: str, filter_name: str) -> str:
+    """Return the name of the aperture in the telescope's list."""
+    if detector.startswith("NRS"):
+        return "NRS_S1600A1_SLIT"
+    if not detector.startswith("NRC"):
+        return f"{detector if detector == 'NIS' else 'MIRIM'}_{subarray}"
+    camera = detector.replace("LONG", "5")
+    if subarray.startswith("SUBGRISM"):
+        return f"{camera}_{subarray.removeprefix('SUB')}_{filter_name}"
+    return f"{camera}_{subarray}"
 
 
 def _timing(exposure: Exposure) -> dict[str, Any]:
@@ -103,7 +203,7 @@ def _timing(exposure: Exposure) -> dict[str, Any]:
     return {
         "NGROUPS": clock.n_groups,
         "NFRAMES": clock.n_frames,
-        "FRMDIVSR": 1,
+        "FRMDIVSR": clock.n_frames,
         "GROUPGAP": clock.group_gap,
         "NSAMPLES": 1,
         "TSAMPLE": 10.0,
@@ -122,7 +222,17 @@ def _timing(exposure: Exposure) -> dict[str, Any]:
         "EXPSTART": utc[0],
         "EXPMID": 0.5 * (utc[0] + utc[1]),
         "EXPEND": utc[1],
-        "TIMESYS": "UTC",
+    }
+
+
+def _barycentre(exposure: Exposure) -> dict[str, Any]:
+    """Return the exposure's times at the barycentre, as the clock states them."""
+    first, last = exposure.clock.tdb(0.0)[0], exposure.clock.tdb(1.0)[-1]
+    return {
+        "BARTDELT": SECONDS_PER_DAY * (first - exposure.clock.utc(0.0)[0]),
+        "BSTRTIME": first,
+        "BMIDTIME": 0.5 * (first + last),
+        "BENDTIME": last,
     }
 
 
@@ -143,12 +253,14 @@ def geometry_cards(exposure: Exposure) -> dict[str, Any]:
 
 def science_cards(exposure: Exposure) -> dict[str, Any]:
     """Return the cards of the science extension that describe the data, not their storage."""
-    tdb = (exposure.clock.tdb(0.0)[0], exposure.clock.tdb(1.0)[-1])
-    utc = (exposure.clock.utc(0.0)[0], exposure.clock.utc(1.0)[-1])
+    clock = exposure.clock
+    tdb = (clock.tdb(0.0)[0], clock.tdb(1.0)[-1])
+    utc = (clock.utc(0.0)[0], clock.utc(1.0)[-1])
+    dispersed = {"DISPAXIS": 1 if exposure.setup.dispersion_dim == "x" else 2}
     return {
         "EXTNAME": "SCI",
         "BUNIT": "DN",
-        "DISPAXIS": 1 if exposure.setup.dispersion_dim == "x" else 2,
+        **({} if exposure.setup.imaging else dispersed),
         "SRCTYPE": "POINT",
         "MJD-BEG": utc[0],
         "MJD-AVG": 0.5 * (utc[0] + utc[1]),
@@ -156,6 +268,8 @@ def science_cards(exposure: Exposure) -> dict[str, Any]:
         "TDB-BEG": tdb[0],
         "TDB-MID": 0.5 * (tdb[0] + tdb[1]),
         "TDB-END": tdb[1],
+        "XPOSURE": clock.integration_time * clock.n_integrations,
+        "TELAPSE": SECONDS_PER_DAY * (utc[1] - utc[0]),
         "RADESYS": "ICRS",
     }
 

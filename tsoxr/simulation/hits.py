@@ -1,31 +1,47 @@
 """Cosmic-ray hits: how many, where, when and how much charge.
 
-Hits arrive as a Poisson process in area and time with the rate of the solar minimum
-(4.9 cm^-2 s^-1, Robberto 2009, JWST-STScI-001928). Each frees a log-normal amount of charge
-of median 2500 electron, spread over a short straight track; neighbours receive 1.5% of it by
-diffusion. Charge freed between two reads appears first in the later one, whose group the
-list names; charge freed before the first read raises all groups alike.
+Hits arrive as a Poisson process in area and time. The level ``hit_rate`` is that of the solar
+minimum, 4.8983 cm^-2 s^-1; at the solar maximum it is 1.7783, during a flare 3046.83
+(Robberto 2009, JWST-STScI-001928), so that ``levels={"hit_rate": ...}`` of 0.363 and 622 times
+the own one stand for these.
+
+Particles come from all directions alike: the cosine c of the angle to the normal has the
+density 2 c. A track through a layer of depth d covers d tan(angle) of the detector and frees
+charge in proportion to its length, d / c, times a log-normal factor for the energy lost per
+length. Glancing hits are therefore long and bright, and the charge has a tail up to the full
+well. Charge spreads by diffusion (see `tsoxr.simulation.tracks`). Depths and diffusion are
+those of a layer of 5 um in pixels of 18 um (HgCdTe), and of 35 um in pixels of 25 um (Si:As);
+the median charge of 2500 electron is of the order of those seen in flight, no fit to them.
+
+Charge freed between two reads appears first in the later one, whose group the list names;
+charge freed before the first read raises all groups alike.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from tsoxr.simulation.clock import Clock
 from tsoxr.simulation.instruments import Setup
+from tsoxr.simulation.snowballs import snowballs
 from tsoxr.simulation.streams import stream
+from tsoxr.simulation.tracks import deposit
 
 __all__ = ["CosmicRays", "Hits"]
 
-MEDIAN_CHARGE = 2500.0
-LOG_WIDTH = 0.8
-MEAN_LENGTH = 1.5
-STEPS = 12
-DIFFUSED = 0.015
+LOG_WIDTH = 0.7
+MEDIAN_PATH = 1.58
+"""Median of the energy factor divided by the cosine."""
+
+LEAST_COSINE = 0.02
 LEAST_CHARGE = 1.0
-NEIGHBOURS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
+"""Deposits of less, electron, are left out of the list and of the data."""
+
+KEPT = 128
+"""Integrations whose hits are kept in memory, for those that glow afterwards."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +80,17 @@ class CosmicRays:
     n_hits : int or None
         Number of hits in the exposure, each between two groups where there are two, so
         that it can be found; None draws the number from the rate.
+    snowballs : bool
+        Add snowballs, at their own rate.
     """
 
-    def __init__(self, setup: Setup, clock: Clock, seed: int, n_hits: int | None) -> None:
+    def __init__(
+        self, setup: Setup, clock: Clock, seed: int, n_hits: int | None, *, snowballs: bool = False
+    ) -> None:
         self._setup, self._clock, self._seed = setup, clock, seed
         self._interval = clock.interval.copy()
+        self._snowballs = snowballs
+        self._drawn = lru_cache(KEPT)(self._draw)
         self._fixed = None
         if n_hits is not None:
             if clock.n_groups > 1:
@@ -78,24 +100,8 @@ class CosmicRays:
             self._fixed = rng.multinomial(n_hits, equal)
 
     def of(self, index: int) -> Hits:
-        """Draw the hits of one integration; the same whenever it is asked for."""
-        rng = stream(self._seed, "hits", index)
-        n_y, n_x = self._setup.shape
-        if self._fixed is None:
-            rate = self._setup.electronics.hit_rate * n_y * n_x
-            n_hits = int(rng.poisson(rate * self._interval.sum()))
-        else:
-            n_hits = int(self._fixed[index])
-        share = self._interval / self._interval.sum()
-        read = np.sort(rng.choice(share.size, n_hits, p=share))
-        charge = MEDIAN_CHARGE * np.exp(LOG_WIDTH * rng.standard_normal(n_hits))
-        start = rng.uniform((-0.5, -0.5), (n_y - 0.5, n_x - 0.5), (n_hits, 2))
-        angle = rng.uniform(0.0, 2.0 * np.pi, n_hits)
-        length = rng.exponential(MEAN_LENGTH, n_hits)
-        end = start + length[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1)
-        event, y, x, deposit = _tracks(self._setup, charge, start, end)
-        integration = np.full(event.size, index, dtype=np.int32)
-        return Hits(event, integration, read[event].astype(np.int32), y, x, deposit)
+        """Return the hits of one integration; the same whenever they are asked for."""
+        return self._drawn(index)
 
     def all(self) -> Hits:
         """Return the hits of the whole exposure; events are numbered through."""
@@ -108,32 +114,49 @@ class CosmicRays:
         rest = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
         return Hits(event=np.concatenate(events), **rest)
 
+    def _draw(self, index: int) -> Hits:
+        read, *deposits = self._particles(index)
+        if self._snowballs:
+            more, event, *place = self._large(index)
+            together = zip(deposits, (event + read.size, *place), strict=True)
+            deposits = [np.concatenate(pair) for pair in together]
+            read = np.concatenate([read, more])
+        event, y, x, charge = deposits
+        keep = np.flatnonzero(charge >= LEAST_CHARGE)
+        keep = keep[np.argsort(read[event[keep]], kind="stable")]
+        integers = (read[event], y, x)
+        read, y, x = (values[keep].astype(np.int32) for values in integers)
+        integration = np.full(keep.size, index, dtype=np.int32)
+        return Hits(event[keep], integration, read, y, x, charge[keep].astype(np.float32))
 
-def _tracks(
-    setup: Setup, charge: np.ndarray, start: np.ndarray, end: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Spread each charge along its track and into the neighbours; sum what meets in a pixel.
+    def _particles(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return the read of each particle, and event, y, x and charge of its deposits."""
+        rng, levels = stream(self._seed, "hits", index), self._setup.electronics
+        n_y, n_x = self._setup.shape
+        if self._fixed is None:
+            n_hits = int(rng.poisson(levels.hit_rate * n_y * n_x * self._interval.sum()))
+        else:
+            n_hits = int(self._fixed[index])
+        read = np.sort(rng.choice(self._interval.size, n_hits, p=_shares(self._interval)))
+        cosine = np.sqrt(1.0 - rng.random(n_hits)).clip(LEAST_COSINE)
+        energy = np.exp(LOG_WIDTH * rng.standard_normal(n_hits))
+        charge = levels.hit_charge / MEDIAN_PATH * energy / cosine
+        middle = rng.uniform((-0.5, -0.5), (n_y - 0.5, n_x - 0.5), (n_hits, 2))
+        angle = rng.uniform(0.0, 2.0 * np.pi, n_hits)
+        half = 0.5 * levels.hit_depth * np.sqrt(1.0 / cosine**2 - 1.0)
+        half = half[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+        science = self._setup.science
+        return read, *deposit(middle - half, middle + half, charge, levels.diffusion, science)
 
-    ``charge`` (event,) electron; ``start``, ``end`` (event, 2) y and x in pixels. Returns
-    event, y, x and charge of the deposits.
-    """
-    n_y, n_x = setup.shape
-    along = (np.arange(STEPS) + 0.5) / STEPS
-    track = np.rint(start[:, None] + along[:, None] * (end - start)[:, None]).astype(np.int64)
-    y, x = np.moveaxis(track[:, :, None] + np.array(NEIGHBOURS), -1, 0)
-    share = np.array([1.0 - 4.0 * DIFFUSED] + [DIFFUSED] * 4) / STEPS
-    deposit = np.broadcast_to(charge[:, None, None] * share, y.shape)
-    event = np.broadcast_to(np.arange(charge.size)[:, None, None], y.shape)
-    inside = (y >= 0) & (y < n_y) & (x >= 0) & (x < n_x)
-    inside[inside] = setup.science[y[inside], x[inside]]
-    key = (event[inside] * n_y + y[inside]) * n_x + x[inside]
-    cells, inverse = np.unique(key, return_inverse=True)
-    total = np.bincount(inverse, weights=deposit[inside], minlength=cells.size)
-    keep = total >= LEAST_CHARGE
-    cells, total = cells[keep], total[keep].astype(np.float32)
-    return (
-        cells // (n_y * n_x),
-        (cells // n_x % n_y).astype(np.int32),
-        (cells % n_x).astype(np.int32),
-        total,
-    )
+    def _large(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return the same for snowballs."""
+        rng, interval = stream(self._seed, "snowballs", index), self._clock.interval
+        n_y, n_x = self._setup.shape
+        rate = self._setup.electronics.snowball_rate * n_y * n_x
+        n = int(rng.poisson(rate * interval.sum()))
+        read = np.sort(rng.choice(interval.size, n, p=_shares(interval)))
+        return read, *snowballs(self._setup, n, rng)
+
+
+def _shares(interval: np.ndarray) -> np.ndarray:
+    return interval / interval.sum()

@@ -25,6 +25,7 @@ __all__ = [
     "Electronics",
     "Function",
     "Imager",
+    "Patch",
     "Setup",
     "Spectrograph",
     "Trace",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 Function = Callable[[np.ndarray], np.ndarray]
+Patch = tuple[slice, slice, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Choice:
     detector: str | None = None
     filter: str | None = None
     n_outputs: int | None = None
+    pupil: str | None = None
 
 
 def pick(mode: str, name: str, value: object, allowed: Sequence) -> object:
@@ -94,14 +97,16 @@ class Imager:
     """Optics that make an image of the star.
 
     ``wavelength`` samples the filter, (wavelength,) um, with the relative ``throughput``;
-    ``image(shape, y, x, focus)`` is the share of light in each pixel of a star at (y, x),
-    (y, x) float64, ``focus`` the relative change of its width; ``position`` (y, x) pixels.
+    ``position`` is where the star stands at rest, (y, x) pixels. ``image(shape, y, x, focus)``
+    gives the share of light in each pixel of a star at (y, x) of an array, ``focus`` being the
+    relative change of its width, as (rows, columns, share): the part of the array that holds
+    the star, two slices, and the shares there, (rows, columns) float64.
     """
 
     wavelength: np.ndarray
     throughput: np.ndarray
-    image: Callable[[tuple[int, int], float, float, float], np.ndarray]
     position: tuple[float, float]
+    image: Callable[[tuple[int, int], float, float, float], Patch]
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,25 @@ class Electronics:
     is the rms of the 1/f noise within one frame of one output; ``pedestal`` the offset
     common to one frame of one output; ``reset`` the kTC noise of each pixel at each reset.
     ``hit_rate`` in hits per pixel and second (solar minimum, from the pixel's area).
+
+    ``hit_charge`` is the median charge of a hit, electron; ``hit_depth`` the depth of the layer
+    that collects it and ``diffusion`` the spread of its charge, pixels; ``snowball_rate`` in
+    snowballs per pixel and second. ``ipc`` and ``ipc_corner`` are the shares that interpixel
+    capacitance shows in each nearest and each diagonal neighbour; ``intrapixel`` the loss of
+    response at a pixel's edge, relative to its centre; ``migration`` the part of the arriving
+    charge that moves to a neighbour, per electron of contrast. ``trap_fast`` and ``trap_slow``
+    are the shares of charge that traps catch, ``drift_fast`` and ``drift_slow`` the response
+    that is missing when the exposure begins (see `tsoxr.simulation.traps` for their times).
+    ``telegraph`` is the median height of the jumps of telegraph pixels,
+    ``telegraph_fraction`` the share of such pixels.
+
+    ``one_over_f_common`` is the share of the variance of the 1/f noise that all outputs have in
+    common. ``odd_even`` is the rms within one frame of the 1/f noise of the odd and of the even
+    columns, ``odd_even_offset`` the rms over outputs of the constant difference of the two.
+    ``reset_artifact`` is the height of its row in the first frame. For MIRI: ``emi`` and
+    ``emi_slow`` are the amplitudes of the interference at 390.625 and 10.04 Hz,
+    ``reset_anomaly`` and ``first_frame`` what is added to odd rows of the first frame of an
+    integration, ``last_frame`` what is taken from the odd rows of the last.
     """
 
     bias: float
@@ -126,6 +150,37 @@ class Electronics:
     reference_noise: float = 0.8
     bad_fraction: float = 0.002
     flat_rms: float = 0.005
+    hit_charge: float = 2500.0
+    hit_depth: float = 0.28
+    diffusion: float = 0.25
+    snowball_rate: float = 1.2e-8
+    ipc: float = 0.005
+    ipc_corner: float = 0.0005
+    intrapixel: float = 0.03
+    migration: float = 3e-7
+    trap_fast: float = 0.002
+    trap_slow: float = 0.002
+    drift_fast: float = 0.0
+    drift_slow: float = 0.0
+    telegraph: float = 20.0
+    telegraph_fraction: float = 0.001
+    one_over_f_common: float = 0.9
+    odd_even: float = 0.7
+    odd_even_offset: float = 3.0
+    reset_artifact: float = 60.0
+    emi: float = 0.0
+    emi_slow: float = 0.0
+    reset_anomaly: float = 0.0
+    first_frame: float = 0.0
+    last_frame: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a share above one."""
+        if self.one_over_f_common > 1:
+            raise ValueError(
+                f"simulate: levels['one_over_f_common'] is {self.one_over_f_common}; it is a share "
+                "of the variance, at most 1"
+            )
 
 
 @dataclass(frozen=True)

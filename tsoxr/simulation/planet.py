@@ -1,7 +1,15 @@
-"""The transit: orbit, radius and limb darkening as functions of wavelength."""
+"""The planet: orbit, radius, limb darkening and eclipse as functions of wavelength.
+
+In transit the planet is a dark disc before a star with quadratic limb darkening
+(`tsoxr.kernels.transit`). Its own light, ``eclipse_depth`` relative to the star, does not
+change with phase; half a period after transit the star hides it, a disc of even brightness
+whose visible part is what the overlap of two discs leaves. Flux is relative to the star
+alone: 1 within an eclipse, ``1 + eclipse_depth`` before and after it and added in transit too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +17,19 @@ import xarray as xr
 
 from tsoxr.kernels.transit import projected_separation, quadratic_transit, transit_duration
 
-__all__ = ["Planet", "default_limb_darkening", "default_period", "radius_on"]
+__all__ = [
+    "Planet",
+    "Spectral",
+    "default_limb_darkening",
+    "default_period",
+    "over_wavelength",
+    "radius_over_wavelength",
+]
+
+Spectral = float | np.ndarray | xr.DataArray
+"""One number; one for each wavelength; or a DataArray over ``wavelength``, um."""
+
+Function = Callable[[np.ndarray], np.ndarray]
 
 BANDS = (
     (1.4, 0.12, 0.5),
@@ -25,7 +45,11 @@ water, water, water, carbon dioxide, methane or sulphur dioxide, silicates."""
 
 @dataclass(frozen=True, eq=False)
 class Planet:
-    """A planet on a circular orbit; ``radius_ratio``, ``u1``, ``u2`` along dispersion."""
+    """A planet on a circular orbit.
+
+    ``period`` d, ``t0`` BMJD_TDB d, ``a_over_rs``, ``inclination`` degrees; along wavelength
+    ``radius_ratio``, ``u1``, ``u2`` and ``eclipse_depth``, relative to the star.
+    """
 
     period: float
     t0: float
@@ -34,23 +58,44 @@ class Planet:
     radius_ratio: np.ndarray
     u1: np.ndarray
     u2: np.ndarray
+    eclipse_depth: np.ndarray
+
+    def transit(self, time: np.ndarray) -> np.ndarray:
+        """Return the star's light beside the planet, relative; see `flux`."""
+        separation = projected_separation(
+            time, self.period, self.t0, self.a_over_rs, self.inclination
+        )
+        return quadratic_transit(separation, self.radius_ratio, self.u1, self.u2)
+
+    def light(self, time: np.ndarray) -> np.ndarray:
+        """Return the light of the planet relative to the star; see `flux`."""
+        if not self.eclipsing:
+            return np.zeros(1)
+        separation = projected_separation(
+            time, self.period, self.t0 + 0.5 * self.period, self.a_over_rs, self.inclination
+        )
+        hidden = 1.0 - quadratic_transit(separation, self.radius_ratio, 0.0, 0.0)
+        area = np.maximum(self.radius_ratio, 1e-9) ** 2
+        return self.eclipse_depth * (1.0 - np.minimum(hidden / area, 1.0))
 
     def flux(self, time: np.ndarray) -> np.ndarray:
         """Return the relative flux of star and planet.
 
         Parameters
         ----------
-        time : (..., dispersion) float64
+        time : (..., wavelength) float64
             BMJD_TDB, d; the last axis has one time per wavelength, or length 1.
 
         Returns
         -------
-        (..., dispersion) float64
+        (..., wavelength) float64
         """
-        separation = projected_separation(
-            time, self.period, self.t0, self.a_over_rs, self.inclination
-        )
-        return quadratic_transit(separation, self.radius_ratio, self.u1, self.u2)
+        return self.transit(time) + self.light(time)
+
+    @property
+    def eclipsing(self) -> bool:
+        """True where the planet shines."""
+        return bool(np.any(self.eclipse_depth > 0))
 
     @property
     def duration(self) -> float:
@@ -59,8 +104,12 @@ class Planet:
         return transit_duration(self.period, self.a_over_rs, self.inclination, radius)
 
     def in_transit(self, time: np.ndarray) -> np.ndarray:
-        """Return True between first and fourth contact; ``time`` (time,) BMJD_TDB, d."""
-        phase = (np.asarray(time) - self.t0 + 0.5 * self.period) % self.period - 0.5 * self.period
+        """Return True between first and fourth contact, of the eclipse too if there is one.
+
+        ``time`` (time,) BMJD_TDB, d.
+        """
+        repeats = 0.5 * self.period if self.eclipsing else self.period
+        phase = (np.asarray(time) - self.t0 + 0.5 * repeats) % repeats - 0.5 * repeats
         return np.abs(phase) < 0.5 * self.duration
 
 
@@ -76,50 +125,74 @@ def default_period(
     return duration / transit_duration(1.0, a_over_rs, inclination, radius_ratio)
 
 
-def radius_on(
-    wavelength: np.ndarray, radius_ratio: float | np.ndarray | xr.DataArray, feature_depth: float
-) -> np.ndarray:
-    """Return Rp/Rs at each wavelength.
+def over_wavelength(name: str, value: Spectral, wavelength: np.ndarray) -> Function:
+    """Return a quantity as a function of wavelength.
 
     Parameters
     ----------
-    wavelength : (dispersion,) float64
-        um, in the order of the result.
+    name : str
+        What messages call it.
+    value : float, array or DataArray
+        One number; one for each wavelength of ``wavelength``; or a DataArray over
+        ``wavelength``, interpolated linearly and constant beyond its ends.
+    wavelength : (wavelength,) float64
+        Wavelengths that an array belongs to, ascending, um.
+
+    Raises
+    ------
+    ValueError
+        For a value that is not finite, or the wrong number of values.
+    """
+    if isinstance(value, xr.DataArray) and value.dims == ("wavelength",) and value.coords:
+        known = value.sortby("wavelength")
+        at, values = known["wavelength"].values.astype(float), known.values.astype(float)
+    else:
+        at, values = wavelength, np.asarray(value, dtype=float)
+        if values.ndim > 0 and values.shape != wavelength.shape:
+            raise ValueError(
+                f"simulate: {name} has shape {values.shape}; it takes one number, or "
+                f"{wavelength.size} (one for each wavelength, ascending); give a DataArray with "
+                "a wavelength coordinate to have it interpolated"
+            )
+    bad = ~np.isfinite(values)
+    if bad.any():
+        raise ValueError(f"simulate: {name} contains {values[bad][0]:g}; it must be finite")
+    if values.ndim == 0:
+        return lambda wave: np.full(wave.shape, float(values))
+    return lambda wave: np.interp(wave, at, values)
+
+
+def radius_over_wavelength(
+    radius_ratio: Spectral, feature_depth: float, wavelength: np.ndarray
+) -> Function:
+    """Return Rp/Rs as a function of wavelength.
+
+    Parameters
+    ----------
     radius_ratio : float, array or DataArray
-        One number, to which ``feature_depth`` adds features; one number for each
-        wavelength; or a DataArray with a ``wavelength`` coordinate, interpolated.
+        As `over_wavelength` has it; to one number ``feature_depth`` adds features.
     feature_depth : float
-        Depth of the strongest default feature, ppm; used with one number only.
+        Depth of the strongest feature, ppm.
+    wavelength : (wavelength,) float64
+        Wavelengths that an array belongs to, um.
 
     Raises
     ------
     ValueError
         For a negative or infinite radius, or the wrong number of values.
     """
-    if isinstance(radius_ratio, xr.DataArray) and "wavelength" in radius_ratio.coords:
-        known = radius_ratio.sortby("wavelength")
-        values = np.interp(wavelength, known["wavelength"].values, known.values)
-    else:
-        values = np.asarray(radius_ratio, dtype=float)
-        if values.ndim > 0 and values.shape != wavelength.shape:
-            raise ValueError(
-                f"simulate: radius_ratio has shape {values.shape}; it takes one number, or "
-                f"{wavelength.size} (one for each wavelength, ascending); give a DataArray with "
-                "a wavelength coordinate to have it interpolated"
-            )
-        if values.ndim == 0:
-            values = _with_features(wavelength, float(values), feature_depth)
+    values = np.asarray(radius_ratio, dtype=float)
     bad = ~(np.isfinite(values) & (values >= 0))
     if bad.any():
         raise ValueError(
             f"simulate: radius_ratio contains {values[bad][0]:g}; it must be finite and not "
             "negative; use 0 for a star without planet"
         )
-    return np.asarray(values, dtype=float)
+    if values.ndim == 0 and values > 0:
+        return lambda wave: _with_features(wave, float(values), feature_depth)
+    return over_wavelength("radius_ratio", radius_ratio, wavelength)
 
 
 def _with_features(wavelength: np.ndarray, radius: float, feature_depth: float) -> np.ndarray:
-    if radius <= 0.0 or not np.isfinite(radius):
-        return np.full(wavelength.shape, radius)
     shape = sum(s * np.exp(-0.5 * ((wavelength - c) / w) ** 2) for c, w, s in BANDS)
     return np.sqrt(radius**2 + feature_depth * 1e-6 * shape)

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from tsoxr.dq import FLAGS
+from tsoxr.simulation import drawing
 from tsoxr.simulation.electronics import Electronics
 from tsoxr.simulation.labels import (
     attributes,
@@ -26,7 +27,7 @@ from tsoxr.simulation.labels import (
     wavelength_map,
 )
 from tsoxr.simulation.prediction import pixel_variance
-from tsoxr.simulation.ramp import digitize, draw_integration, steady_rate
+from tsoxr.simulation.ramp import steady_rate
 from tsoxr.simulation.streams import stream
 
 if TYPE_CHECKING:
@@ -35,23 +36,18 @@ if TYPE_CHECKING:
 __all__ = ["ramps", "rates"]
 
 
-def ramps(exposure: Exposure) -> xr.Dataset:
+def ramps(exposure: Exposure, chunks: int | None = None) -> xr.Dataset:
     """Return raw ramps; see `Exposure.ramps`."""
-    shape = (exposure.n_integrations, exposure.n_groups, *exposure.setup.shape)
-    integers = "quantization" in exposure.sources
-    data = np.empty(shape, dtype=np.uint16 if integers else np.float32)
-    electronics = Electronics(exposure)
-    for index in range(exposure.n_integrations):  # each integration has generators of its own
-        signal = draw_integration(exposure, electronics, index)
-        if integers:
-            digitize(signal, data[index])
-        else:
-            data[index] = signal
+    if chunks is None:
+        data = drawing.block(exposure, Electronics(exposure), 0, exposure.n_integrations)
+        group_flags = np.zeros(data.shape, dtype=np.uint8)
+    else:
+        data, group_flags = drawing.lazy_ramps(exposure, chunks)
     flags = exposure.maps.dq if exposure.references else _reference_flags(exposure)
     dims = ("time", "group", "y", "x")
     variables = {
         "ramp": labelled("ramps", "ramp", dims, data),
-        "dq_group": labelled("ramps", "dq_group", dims, np.zeros(shape, dtype=np.uint8)),
+        "dq_group": labelled("ramps", "dq_group", dims, group_flags),
         "dq_pixel": labelled("ramps", "dq_pixel", ("y", "x"), flags),
     }
     if exposure.references:

@@ -142,9 +142,8 @@ def draw_integration(exposure: Exposure, electronics: Electronics, index: int) -
     for read in range(clock.read_frame.size):
         charge = pixels.arriving(light.of_read(read), held, read)
         held += photon.poisson(charge) if "photon" in on else charge
-        y, x, freed = hits.of_read(read)
-        np.add.at(held, (y, x), freed)
-        develop(pixels.seen(held), detector.gain, detector.linearity, detector.ceiling, frame)
+        pixels.hit(held, hits, read)
+        develop(pixels.seen(held, read), detector.gain, detector.linearity, detector.ceiling, frame)
         frame += level
         if "read" in on:
             white = read_noise.standard_normal(frame.shape, dtype=np.float32)

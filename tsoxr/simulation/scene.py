@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from tsoxr.simulation.instruments import Imager, Setup, Spectrograph, Trace
+from tsoxr.simulation.clock import TICK
+from tsoxr.simulation.instruments import Imager, Patch, Setup, Spectrograph, Trace
 from tsoxr.simulation.profiles import paint
 from tsoxr.simulation.telescope import AT_REST, Pose
 
@@ -29,6 +30,9 @@ FILLED = 0.6
 """Part of the well that the brightest pixel of a default star fills."""
 
 PLAIN = np.ones(1)
+
+PIXEL_PARTS = 5
+"""Parts of a pixel across dispersion that have a response of their own."""
 
 
 class Component(Protocol):
@@ -52,11 +56,6 @@ class Component(Protocol):
 
     def share(self) -> np.ndarray:
         """Return the share of each wavelength's light in each pixel, (y, x) float64."""
-
-
-def photons(wavelength: np.ndarray, temperature: float) -> np.ndarray:
-    """Return photons per unit wavelength of a black body, unscaled."""
-    return wavelength**-4 / np.expm1(14387.77 / (wavelength * temperature))
 
 
 class OrderLight:
@@ -101,8 +100,9 @@ class OrderLight:
 
     @cached_property
     def _captured(self) -> np.ndarray:
-        """Share of each wavelength's light that falls on the subarray, (wavelength,)."""
-        total = self._painted(np.ones(self.pixel.size)).sum(axis=0)[self.pixel]
+        """Share of each wavelength's light on pixels that see it, (wavelength,)."""
+        seen = self._painted(np.ones(self.pixel.size)) * self._oriented(self._setup.science)
+        total = seen.sum(axis=0)[self.pixel]
         return np.where(total > 0, total, 1.0)
 
     @cached_property
@@ -140,7 +140,7 @@ class OrderLight:
 
     def share(self) -> np.ndarray:
         """Return the share of each wavelength's light in each pixel, (y, x) float64."""
-        image = self._painted(1.0 / self._captured)
+        image = self._painted(1.0 / self._captured) * self._oriented(self._setup.science)
         return np.ascontiguousarray(self._oriented(image))
 
     @cached_property
@@ -171,6 +171,10 @@ class OrderLight:
 class StarImage:
     """The image of a star through a filter.
 
+    All wavelengths of the filter make one image. Its light is what falls on pixels that see
+    light while the star is at rest; the wings beyond the array count nowhere. A roll of the
+    field turns about the star and leaves its image as it is.
+
     Parameters
     ----------
     setup : Setup
@@ -188,41 +192,62 @@ class StarImage:
         self._relative = density / density.sum()
         self.scale = 1.0
         self.position = optics.position
+        self._ticks = setup.readout.ticks
+        self._latest: tuple[Pose, Patch] = (AT_REST, self._rest)
 
     @property
     def spectrum(self) -> np.ndarray:
         """Electrons of each sample of the filter, (wavelength,) electron/s."""
         return self.scale * self._relative
 
-    def _image(self, pose: Pose) -> np.ndarray:
+    def _image(self, pose: Pose) -> Patch:
         along_x = self._setup.dispersion_dim == "x"
         dy, dx = (pose.across, pose.along) if along_x else (pose.along, pose.across)
         y, x = self.position
-        return self._setup.optics.image(self._setup.shape, y + dy, x + dx, pose.focus)
+        rows, columns, share = self._setup.optics.image(
+            self._setup.shape, y + dy, x + dx, pose.focus
+        )
+        return rows, columns, share * self._setup.science[rows, columns]
 
     @cached_property
-    def _rest(self) -> np.ndarray:
+    def _rest(self) -> Patch:
         return self._image(AT_REST)
+
+    @cached_property
+    def _captured(self) -> float:
+        return float(self._rest[2].sum())
 
     @cached_property
     def offset(self) -> np.ndarray:
         """Mean delay with which the light is read, (wavelength,) s."""
-        delay = self._setup.readout.ticks * 1e-5
-        return np.full(self.wavelength.size, np.average(delay, weights=self._rest))
-
-    @cached_property
-    def _delay(self) -> np.ndarray:
-        return self._setup.readout.ticks * 1e-5 - self.offset[0]
+        rows, columns, share = self._rest
+        delay = np.average(self._ticks[rows, columns], weights=share) * TICK
+        return np.full(self.wavelength.size, delay)
 
     def share(self) -> np.ndarray:
         """Return the share of the light in each pixel, (y, x) float64; its sum is 1."""
-        return self._rest / self._rest.sum()
+        rows, columns, share = self._rest
+        out = np.zeros(self._setup.shape)
+        out[rows, columns] = share / self._captured
+        return out
+
+    def _placed(self, pose: Pose) -> Patch:
+        """Return the image, made anew only when the star has moved since the last read."""
+        place = pose._replace(roll=0.0, throughput=1.0)
+        if place == AT_REST:
+            return self._rest
+        known, patch = self._latest
+        if known != place:
+            patch = self._image(place)
+            self._latest = (place, patch)
+        return patch
 
     def paint(self, frame: np.ndarray, light: np.ndarray, slope: np.ndarray, pose: Pose) -> None:
         """Add the light of one read to ``frame`` (y, x); see `Component`."""
-        star = self.spectrum * pose.throughput / self._rest.sum()
-        image = self._rest if pose[:4] == AT_REST[:4] else self._image(pose)
-        frame += image * (star @ light + (star @ slope) * self._delay)
+        star = self.spectrum * (pose.throughput / self._captured)
+        rows, columns, share = self._placed(pose)
+        delay = self._ticks[rows, columns] * TICK - self.offset[0]
+        frame[rows, columns] += share * (star @ light + (star @ slope) * delay)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,8 +285,10 @@ def star_image(setup: Setup, components: tuple[Component, ...]) -> np.ndarray:
 def build_scene(exposure: Exposure) -> Scene:
     """Return the scene of an exposure, scaled so that brightness 1 fills 60% of the well."""
     setup, on = exposure.setup, exposure.sources
-    components = _components(setup, exposure.stellar_photons)
+    components = _components(setup, exposure.stellar_photons, PLAIN)
     peak = star_image(setup, components)[setup.science].max()
+    if "intrapixel" in on:
+        components = _components(setup, exposure.stellar_photons, _within_pixel(setup))
     well = (setup.constants.saturation - setup.electronics.bias) * setup.constants.gain
     usual = FILLED * well / (setup.n_groups * setup.readout.frame_time)
     for each in components:
@@ -277,8 +304,18 @@ def build_scene(exposure: Exposure) -> Scene:
     return Scene(setup, components, sky, others)
 
 
-def _components(setup: Setup, star) -> tuple[Component, ...]:  # noqa: ANN001
+def _within_pixel(setup: Setup) -> np.ndarray:
+    """Return the response of parts of a pixel, (part,): a parabola of mean 1, lower at the edges.
+
+    It acts across dispersion only, and not on images, which are shares of whole pixels.
+    """
+    edge = np.linspace(-0.5, 0.5, PIXEL_PARTS + 1)
+    square = np.diff(edge**3) / 3.0 / np.diff(edge)
+    return 1.0 + setup.electronics.intrapixel * (1.0 / 3.0 - 4.0 * square)
+
+
+def _components(setup: Setup, star, response: np.ndarray) -> tuple[Component, ...]:  # noqa: ANN001
     if isinstance(setup.optics, Imager):
         return (StarImage(setup, star),)
     assert isinstance(setup.optics, Spectrograph)
-    return tuple(OrderLight(setup, trace, star) for trace in setup.optics.traces)
+    return tuple(OrderLight(setup, trace, star, response) for trace in setup.optics.traces)

@@ -24,6 +24,19 @@ STREAMS = (
     "rates",
     "spectra",
     "hit_numbers",
+    "snowballs",
+    "telegraph_pixels",
+    "dwell",
+    "telegraph",
+    "odd_even",
+    "odd_even_drift",
+    "odd_even_offset",
+    "interference",
+    "reference_output",
+    "read_jitter",
+    "roll",
+    "antenna",
+    "references",
 )
 """Names of the streams; their order is part of the seed, so new ones go to the end."""
 

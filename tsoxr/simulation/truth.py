@@ -15,13 +15,14 @@ from tsoxr.simulation.labels import (
     time_coordinates,
     wavelength_map,
 )
+from tsoxr.simulation.pixels import response
 from tsoxr.simulation.prediction import spectral_variance
 from tsoxr.simulation.ramp import steady_rate
 
 if TYPE_CHECKING:
     from tsoxr.simulation.builder import Exposure
 
-__all__ = ["hit_mask", "truth"]
+__all__ = ["added_by_electronics", "hit_mask", "truth"]
 
 
 def _variable(dims: tuple[str, ...], data: object, units: str, long_name: str) -> xr.Variable:
@@ -48,10 +49,12 @@ def truth(exposure: Exposure, *, stripes: bool = True) -> xr.Dataset:
         (wavelength), ppm, for an optimal extraction of the best slopes; the same for the
         white light as scalars ``white_*_error``; ``trace_center``, ``trace_sigma``
         (dispersion), ``profile``, ``pixel_wavelength``, noise-free ``rate`` (y, x) out of
-        transit; the mean pose, ``shift``, ``shift_dispersion``, ``roll``, ``focus`` and ``throughput``
-        (time); ``stripe`` (time, group, slow),
-        the mean of 1/f noise and pedestals over each line; and the deposits of the hits,
-        ``hit_*`` (hit). The transit's parameters are attributes.
+        transit, its ``background`` and ``bad_pixel`` flags; the mean pose, ``shift``,
+        ``shift_dispersion``, ``roll``, ``focus`` and ``throughput``, and the settling
+        ``response`` (time); ``stripe`` (time, group, slow), with a dim ``output`` where
+        blocks of a line are read side by side, the mean over each line of what the
+        electronics add; and the deposits of the hits, ``hit_*`` (hit). The transit's
+        parameters are attributes.
     """
     variables = {
         **_light(exposure),
@@ -87,10 +90,16 @@ def _motion(exposure: Exposure) -> dict[str, xr.Variable]:
         "focus": ("focus", "1", "relative change of the width of the image"),
         "throughput": ("throughput", "1", "relative change of the light that arrives"),
     }
-    return {
+    out = {
         name: _variable(("time",), getattr(exposure.motion, part).mean(axis=1), units, text)
         for part, (name, units, text) in names.items()
     }
+    settled = np.ones(exposure.n_integrations)
+    if response(exposure, 0) is not None:
+        every = range(exposure.n_integrations)
+        settled = np.array([np.mean(response(exposure, index)) for index in every])
+    out["response"] = _variable(("time",), settled, "1", "mean response as it settles")
+    return out
 
 
 def _orbit(exposure: Exposure) -> dict[str, float]:
@@ -117,6 +126,9 @@ def _light(exposure: Exposure) -> dict[str, xr.Variable]:
         ),
         "depth": _variable(
             along, 1e6 * planet.radius_ratio**2, "ppm", "square of the radius ratio"
+        ),
+        "eclipse_depth": _variable(
+            along, 1e6 * planet.eclipse_depth, "ppm", "light of the planet over the star's"
         ),
         "u1": _variable(along, planet.u1, "1", "linear limb-darkening coefficient"),
         "u2": _variable(along, planet.u2, "1", "quadratic limb-darkening coefficient"),
@@ -185,14 +197,49 @@ def _hit_list(exposure: Exposure) -> dict[str, xr.Variable]:
 
 def _stripes(exposure: Exposure) -> xr.Variable:
     readout, electronics = exposure.setup.readout, Electronics(exposure)
-    out = np.zeros((exposure.n_integrations, exposure.n_groups, readout.n_slow), dtype=np.float32)
+    n_blocks = 1 if readout.interleaved else readout.n_outputs
+    shape = (exposure.n_integrations, exposure.n_groups, readout.n_slow, n_blocks)
+    out = np.zeros(shape, dtype=np.float32)
     if electronics:
-        axis = 1 if readout.fast_dim == "y" else 2
         for index in range(exposure.n_integrations):  # each integration has generators of its own
-            out[index] = electronics.groups(index).mean(axis=axis)
-    return _variable(
-        ("time", "group", readout.slow_dim), out, "DN", "mean of 1/f noise and pedestal over a line"
-    )
+            added = electronics.groups(index)
+            lines = added if readout.fast_dim == "x" else np.swapaxes(added, 1, 2)
+            out[index] = lines.reshape(*shape[1:], -1).mean(axis=-1)
+    dims: tuple[str, ...] = ("time", "group", readout.slow_dim, "output")
+    if n_blocks == 1:
+        out, dims = out[..., 0], dims[:-1]
+    return _variable(dims, out, "DN", "mean over a line of what the electronics add")
+
+
+def added_by_electronics(exposure: Exposure, integration: int) -> xr.DataArray:
+    """Return what the read-out adds to one integration.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        What is simulated.
+    integration : int
+        From 1.
+
+    Returns
+    -------
+    xarray.DataArray
+        (group, y, x) float32, DN.
+
+    Raises
+    ------
+    ValueError
+        For an integration that the exposure does not have.
+    """
+    if not 1 <= integration <= exposure.n_integrations:
+        raise ValueError(
+            f"simulate: there is no integration {integration}; "
+            f"they are numbered 1 to {exposure.n_integrations}"
+        )
+    electronics = Electronics(exposure)
+    added = electronics.groups(integration - 1)
+    attrs = {"units": "DN", "long_name": "what the electronics add"}
+    return xr.DataArray(added, dims=("group", "y", "x"), attrs=attrs)
 
 
 def hit_mask(exposure: Exposure) -> xr.DataArray:

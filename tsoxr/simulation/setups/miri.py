@@ -1,4 +1,9 @@
-"""MIRI low-resolution slitless time series."""
+"""MIRI time series: the low-resolution slitless prism, and images.
+
+Levels of the sky in images are a rough table of the zodiacal light and the telescope's glow
+at each filter, seen by 25 m2 with a throughput of 0.3; sizes and places of the subarrays are
+those of the flight programmes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,9 @@ import numpy as np
 from tsoxr.kernels.wavelength import NOMINAL, wavelength_at
 from tsoxr.simulation.clock import miri_readout
 from tsoxr.simulation.instruments import Choice, Electronics, Setup, Spectrograph, Trace, pick
+from tsoxr.simulation.setups.imaging import Bands, imager
 
-__all__ = ["miri_lrs"]
+__all__ = ["miri_imaging", "miri_lrs"]
 
 ELECTRONICS = Electronics(
     bias=9000.0,
@@ -19,7 +25,96 @@ ELECTRONICS = Electronics(
     pedestal=1.0,
     reset=8.0,
     hit_rate=3.06e-5,
+    hit_depth=1.4,
+    diffusion=0.2,
+    snowball_rate=0.0,
+    ipc=0.0285,
+    ipc_corner=0.013,
+    trap_fast=0.0005,
+    trap_slow=0.0005,
+    drift_fast=0.003,
+    drift_slow=0.002,
+    one_over_f_common=0.0,
+    odd_even=0.3,
+    emi=3.7,
+    emi_slow=1.0,
+    reset_anomaly=40.0,
+    first_frame=15.0,
+    last_frame=25.0,
 )
+
+IMAGE_SCALE = 0.1108
+COLLECTING_AREA, THROUGHPUT = 25.4, 0.3
+PLANCK = 6.62607e-34
+FILTERS: Bands = {
+    "F1500W": (15.0, 2.92),
+    "F560W": (5.6, 1.0),
+    "F770W": (7.7, 1.95),
+    "F1000W": (10.0, 1.8),
+    "F1130W": (11.3, 0.73),
+    "F1280W": (12.8, 2.47),
+    "F1800W": (18.0, 2.95),
+    "F2100W": (21.0, 4.58),
+    "F2550W": (25.5, 3.67),
+}
+SKY_BRIGHTNESS = {
+    "F560W": 1.5, "F770W": 7.0, "F1000W": 20.0, "F1130W": 25.0, "F1280W": 30.0,
+    "F1500W": 40.0, "F1800W": 80.0, "F2100W": 200.0, "F2550W": 900.0,
+}  # fmt: skip
+"""MJy/sr."""
+WINDOWS = {
+    "SUB256": ((256, 256), (413, 51), 96),
+    "SUB64": ((64, 72), (1, 779), 28),
+    "SUB128": ((128, 136), (1, 889), 44),
+    "BRIGHTSKY": ((512, 512), (457, 51), 162),
+    "FULL": ((1024, 1032), (1, 1), 271),
+}
+"""Rows and columns, first column and row on the detector, and clocks of a row."""
+LENGTHS = {
+    "SUB256": (10, 30), "SUB64": (10, 200), "SUB128": (10, 80), "BRIGHTSKY": (6, 12), "FULL": (5, 6),
+}  # fmt: skip
+"""Groups and integrations of default exposures."""
+
+
+def miri_imaging(choice: Choice) -> Setup:
+    """Return images through the filters of the imager."""
+    mode = "miri-imaging"
+    subarray = str(pick(mode, "subarray", choice.subarray, tuple(WINDOWS)))
+    pick(mode, "detector", choice.detector, ("MIRIMAGE",))
+    name = str(pick(mode, "filter", choice.filter, tuple(FILTERS)))
+    pick(mode, "n_outputs", choice.n_outputs, (4,))
+    shape, origin, row_clocks = WINDOWS[subarray]
+    left = 4 if origin[0] == 1 else 0
+    right = 4 if subarray == "FULL" else 0
+    n_groups, n_integrations = LENGTHS[subarray]
+    return Setup(
+        mode=mode,
+        detector="MIRIMAGE",
+        subarray=subarray,
+        shape=shape,
+        origin=origin,
+        readout=miri_readout(n_rows=shape[0], n_columns=shape[1], row_clocks=row_clocks),
+        optics=imager(
+            FILTERS[name], IMAGE_SCALE, shape, (shape[0] // 2, (left + shape[1] - right) // 2)
+        ),
+        electronics=ELECTRONICS,
+        n_groups=n_groups,
+        n_integrations=n_integrations,
+        background=_sky_level(name),
+        pixel_scale=IMAGE_SCALE,
+        pattern="FASTR1",
+        filter=name,
+        border=(left, right, 0, 0),
+        keywords={"EXP_TYPE": "MIR_IMAGE", "FILTER": name, "CHANNEL": "N/A"},
+    )
+
+
+def _sky_level(name: str) -> float:
+    """Return the sky's light in one pixel, electron/s."""
+    center, width = FILTERS[name]
+    solid_angle = np.radians(IMAGE_SCALE / 3600.0) ** 2
+    per_frequency = 1e-20 * SKY_BRIGHTNESS[name] * solid_angle * COLLECTING_AREA  # W/Hz
+    return float(THROUGHPUT * per_frequency / PLANCK * width / center)
 
 
 def miri_lrs(choice: Choice) -> Setup:
