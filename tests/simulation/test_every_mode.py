@@ -135,3 +135,10 @@ def test_noise_on_the_clock_has_the_stated_density(case):
     assert density[fast].mean() == pytest.approx(white, rel=0.15)
     slow = frequency < 20.0 / each.clock.frame_time
     assert np.all(density[slow] > white)
+
+
+def test_the_truth_of_each_order_is_written(tmp_path):
+    each = exposure("niriss-soss", subarray="SUBSTRIP96", n_integrations=1, n_groups=2)
+    each.write(tmp_path)
+    # order 3 does not reach this subarray
+    assert sorted(p.name for p in tmp_path.glob("*.nc")) == ["truth.nc", "truth_order2.nc"]

@@ -365,7 +365,8 @@ class Exposure:
     def write(self, folder: str | Path, n_segments: int = 1) -> list[Path]:
         """Write raw FITS segments and ``truth.nc``, one integration in memory at a time.
 
-        The truth is written without the stripes, which would be as long as the data. Files
+        The truth is written without the stripes, which would be as long as the data; that of
+        other orders than ``order`` goes to ``truth_order2.nc`` and so on. Files
         are 16 bit also without ``"quantization"``; without ``"bias"`` negative noise is lost.
 
         Parameters

@@ -28,7 +28,7 @@ __all__ = [
     "wavelength_map",
 ]
 
-BLOCK_ELEMENTS = 4_000_000
+BLOCK_ELEMENTS = 500_000
 """Size of what is held at once for light curves."""
 
 
@@ -49,11 +49,12 @@ def relative_flux(exposure: Exposure, component: Component | None = None) -> np.
     weight = clock.difference_weight * clock.interval
     n_each = clock.read_frame.size * component.wavelength.size
     size = max(BLOCK_ELEMENTS // n_each, 1)
-    blocks = [
-        np.einsum("r,trw->tw", weight / weight.sum(), light_curve(exposure, component, part))
-        for part in (slice(i, i + size) for i in range(0, exposure.n_integrations, size))
-    ]
-    return np.concatenate(blocks)
+    out = np.empty((exposure.n_integrations, component.wavelength.size))
+    for first in range(0, exposure.n_integrations, size):
+        part = slice(first, first + size)
+        curves = light_curve(exposure, component, part)
+        out[part] = np.einsum("r,trw->tw", weight / weight.sum(), curves)
+    return out
 
 
 def attributes(exposure: Exposure, kind: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """One look at a simulated exposure: a raw frame, a ramp, the noise and the light curve.
 
+The limit that the last panel names is that of photon and read noise alone.
+
 The light curve is the plainest reduction there is: in each integration the last group less
 the first, in each line of constant wavelength the sum over space after its median is
 subtracted (of an image: the sum of its brightest pixels less the median of the others),
@@ -247,9 +249,11 @@ def _draw_ramp(ax: Any, exposure: Exposure, shown: Overview) -> None:
     y, x = shown.pixel
     ax.plot(time, shown.ramp, "o-", ms=4, color=COLORS["after"], label=f"brightest, y={y} x={x}")
     ax.plot(time, shown.faint, "s-", ms=4, color=COLORS["before"], label="median pixel")
-    ax.axhline(exposure.maps.saturation[y, x], ls=":", color=COLORS["bad"], label="saturation")
+    full = float(exposure.maps.saturation[y, x])
+    ax.axhline(full, ls=":", color=COLORS["bad"], label="saturation")
     ax.set(xlabel="time since reset [s]", ylabel="raw signal [DN]", title="ramp of a pixel")
-    ax.legend(fontsize="small")
+    ax.set_ylim(top=1.75 * full)
+    ax.legend(fontsize="small", loc="upper left")
 
 
 def _draw_power(ax: Any, exposure: Exposure, shown: Overview) -> None:
@@ -281,11 +285,11 @@ def _draw_light(ax: Any, exposure: Exposure, shown: Overview) -> None:
     expected = truth["white_flux"].values
     scatter = 1e6 * np.std(white - expected)
     limit = float(truth["white_flux_error"])
-    ax.plot(time, white, ".", color=COLORS["data"], label=f"plain sums, {scatter:.0f} ppm")
+    ax.plot(time, white, ".", color=COLORS["data"], label="plain sums")
     ax.plot(time, expected, color=COLORS["model"], lw=1, label="truth")
     ax.set(
         xlabel=f"time [{unit}]",
         ylabel="relative flux",
-        title=f"white light; photon and read noise {limit:.0f} ppm",
+        title=f"white light: {scatter:.0f} ppm, limit {limit:.0f} ppm",
     )
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", loc="lower left", framealpha=0.6)

@@ -48,7 +48,7 @@ class Image:
 
 
 def write_segments(exposure: Exposure, folder: Path, n_segments: int) -> list[Path]:
-    """Write the raw files and ``truth.nc``; see `Exposure.write`.
+    """Write the raw files, ``truth.nc`` and the truth of further orders; see `Exposure.write`.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ def write_segments(exposure: Exposure, folder: Path, n_segments: int) -> list[Pa
     folder.mkdir(parents=True, exist_ok=True)
     electronics = Electronics(exposure)
     paths = [_write_segment(exposure, electronics, folder, segment) for segment in parts]
-    truth(exposure, stripes=False).to_netcdf(folder / "truth.nc")
+    for order in exposure.setup.orders:
+        name = "truth.nc" if order == exposure.order else f"truth_order{order}.nc"
+        truth(exposure.replace(order=order), stripes=False).to_netcdf(folder / name)
     return paths
 
 
