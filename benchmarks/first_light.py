@@ -1,6 +1,6 @@
 """Injected truth against the whole chain: scatter, depth and error bars over many seeds.
 
-Simulates exposures with every noise source on, reduces each from raw ramps with nothing but
+Simulates exposures with the standard noise, reduces each from raw ramps with nothing but
 defaults, and prints a table: the scatter of the white light over what photons and reads
 alone would make, the scatter over the error bars, and the depth's deviation from the
 injected one in units of its own error (z), for the white light and for spectral bins.
