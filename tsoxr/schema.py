@@ -65,6 +65,7 @@ _DETECTOR = {
     "read_offset": _pixels("s", "read-out delay of the pixel within a frame"),
     "gain": _pixels("electron DN-1", "gain"),
     "read_noise": _pixels("DN", "noise of a single read"),
+    "dark_rate": _pixels("DN s-1", "rate of the dark signal that was subtracted"),
 }
 
 SCHEMAS: dict[str, dict[str, Variable]] = {
@@ -86,7 +87,12 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "linearity": Variable(
             ("coefficient", "y", "x"), ("float32", "float64"), None, "coefficients of the linearity polynomial"
         ),
-        "dark": Variable(("group", "y", "x"), ("float32",), "DN", "dark signal of each group"),
+        "dark": Variable(
+            ("nth_integration", "group", "y", "x"), ("float32",), "DN", "dark signal of each group"
+        ),
+        "reset": Variable(
+            ("nth_integration", "group", "y", "x"), ("float32",), "DN", "signal that the reset leaves behind"
+        ),
     },
     "rates": {
         **_TIME,

@@ -120,13 +120,44 @@ def test_dark_that_does_not_fit(tmp_path, make):
         cut(dark_file(tmp_path, make, 9, NFRAMES=4), EXPOSURE, (8, 16), (0, 0))
 
 
-def test_miri_dark_gives_that_of_late_integrations(tmp_path, make):
+def test_miri_dark_keeps_its_integrations(tmp_path, make):
     data = np.zeros((3, 4, 64, 48), np.float32)
     data[-1] = 7.0
     file = reference.describe_reference(make.reference(tmp_path / "a.fits", "DARK", data))
     part = cut(file, EXPOSURE, (8, 16), (0, 0))
-    assert part["dark"].shape == (3, 8, 16)
-    assert (part["dark"] == 7.0).all()
+    assert part["dark"].dims == ("nth_integration", "group", "y", "x")
+    assert part["dark"].shape == (3, 3, 8, 16)
+    np.testing.assert_array_equal(part["dark"][:, 0, 0, 0], [0.0, 0.0, 7.0])
+
+
+def test_dark_of_one_integration_has_no_axis_of_them(tmp_path, make):
+    data = np.ones((1, 4, 64, 48), np.float32)
+    file = reference.describe_reference(make.reference(tmp_path / "a.fits", "DARK", data))
+    assert cut(file, EXPOSURE, (8, 16), (0, 0))["dark"].dims == ("group", "y", "x")
+
+
+def reset_file(tmp_path, make, n, **cards):
+    values = np.arange(1, n + 1, dtype=np.float32)
+    data = values[:, None, None] + np.zeros((2, n, 64, 48), np.float32)
+    return reference.describe_reference(make.reference(tmp_path / "a.fits", "RESET", data, **cards))
+
+
+def test_short_reset_is_zero_beyond_its_end(tmp_path, make):
+    part = cut(reset_file(tmp_path, make, 2), EXPOSURE, (8, 16), (0, 0))
+    assert part["reset"].dims == ("nth_integration", "group", "y", "x")
+    np.testing.assert_array_equal(part["reset"][1, :, 0, 0], [1, 2, 0])
+    # groups of two frames: the second has frame 3 and one without signal
+    part = cut(reset_file(tmp_path, make, 3), {**EXPOSURE, "n_frames": 2}, (8, 16), (0, 0))
+    np.testing.assert_array_equal(part["reset"][0, :, 0, 0], [1.5, 1.5, 0])
+
+
+def test_reset_of_another_detector_or_subarray_or_pattern(tmp_path, make):
+    with pytest.raises(tsoxr.SchemaError, match="this reset is of detector NRS2"):
+        cut(reset_file(tmp_path, make, 2, DETECTOR="NRS2"), EXPOSURE, (8, 16), (0, 0))
+    with pytest.raises(tsoxr.SchemaError, match="this reset covers x = 15 to 62"):
+        cut(reset_file(tmp_path, make, 2, SUBSTRT1=15), EXPOSURE, (8, 16), (0, 0))
+    with pytest.raises(tsoxr.SchemaError, match="give a reset of single frames"):
+        cut(reset_file(tmp_path, make, 2, NFRAMES=4), EXPOSURE, (8, 16), (0, 0))
 
 
 def test_bad_files(tmp_path, make):

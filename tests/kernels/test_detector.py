@@ -1,53 +1,11 @@
-"""Saturation, linearity and reference pixels against brute force."""
+"""Linearity and reference pixels against brute force."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from tsoxr.kernels import detector
 
-SATURATED, FLOOR = np.uint8(2), np.uint8(65)
-
-
-def flags_by_brute_force(ramp, dq, limit, start, grow):
-    """Flag group by group, pixel by pixel, neighbour by neighbour."""
-    out = dq.copy()
-    n_time, n_group, n_y, n_x = ramp.shape
-    for t, y, x in np.ndindex(n_time, n_y, n_x):
-        for g in range(n_group):
-            box = ramp[t, : g + 1, max(y - grow, 0) : y + grow + 1, max(x - grow, 0) : x + grow + 1]
-            around = limit[max(y - grow, 0) : y + grow + 1, max(x - grow, 0) : x + grow + 1]
-            if (box >= around).any() or g >= start[y, x]:
-                out[t, g, y, x] |= SATURATED
-            if ramp[t, g, y, x] == 0:
-                out[t, g, y, x] |= FLOOR
-    return out
-
-
-@given(
-    hnp.arrays("u2", (2, 3, 5, 6), elements=st.sampled_from([0, 10, 100, 200])),
-    hnp.arrays("u1", (2, 3, 5, 6), elements=st.sampled_from([0, 1, 4])),
-    hnp.arrays("i2", (5, 6), elements=st.integers(0, 3)),
-    st.integers(0, 2),
-)
-def test_saturation_by_brute_force(ramp, dq, start, grow):
-    limit = np.full((5, 6), 150.0, "f4")
-    before = ramp.copy(), dq.copy()
-    out = detector.flag_saturated(ramp, dq, limit, start, grow, SATURATED, FLOOR)
-    np.testing.assert_array_equal(out, flags_by_brute_force(ramp, dq, limit, start, grow))
-    np.testing.assert_array_equal(out & dq, dq)  # nothing is cleared
-    np.testing.assert_array_equal(ramp, before[0])
-    np.testing.assert_array_equal(dq, before[1])
-
-
-def test_saturation_start():
-    ramp = np.array([[10.0, 20.0, 30.0], [np.nan, 50.0, 5.0], [1.0, 2.0, 3.0]], "f4")[
-        :, :, None, None
-    ]
-    start = detector.saturation_start(ramp, np.array([[20.0]], "f4"))
-    np.testing.assert_array_equal(start[:, 0, 0], [1, 1, 3])
+SATURATED = np.uint8(2)
 
 
 @pytest.mark.parametrize("dtype", ["u2", "f4"])

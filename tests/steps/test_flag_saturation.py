@@ -17,11 +17,13 @@ def with_level(ds, level):
     return ds.assign(saturation=schema.label(level, "ramps", "saturation"))
 
 
-def saturating():
+def with_warning(mode, **given):
     with pytest.warns(tsoxr.TsoWarning, match="saturates after"):
-        return tsoxr.simulate(
-            "nirspec-prism", kind="ramps", n_integrations=6, brightness=2.0, seed=2
-        )
+        return tsoxr.simulate(mode, **given)
+
+
+def saturating():
+    return with_warning("nirspec-prism", kind="ramps", n_integrations=6, brightness=2.0, seed=2)
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def test_bias_already_subtracted_changes_nothing():
 def test_simulated_ramps_by_brute_force():
     ds = saturating()
     expected = np.logical_or.accumulate((ds["ramp"] >= ds["saturation"]).values, axis=1)
-    found = saturated(ds.tso.flag_saturation(grow=0, columns=False))
+    found = saturated(ds.tso.flag_saturation(grow=0, columns=False, same_for_all=False))
     np.testing.assert_array_equal(found, expected)
     assert 0 < found.mean() < 0.1
 
@@ -156,3 +158,110 @@ def test_bad_input(bright, given):
 def test_contract(bright):
     testing.check_step("flag_saturation", bright)
     testing.check_step("flag_saturation", bright.drop_vars("saturation"), columns=True)
+
+
+def groups_used(ds):
+    """Return the number of groups without SATURATED or DO_NOT_USE, (time, y, x)."""
+    return (~dq.has_flag(ds["dq_group"])).sum("group").values
+
+
+def test_group_before_where_two_others_remain(bright, small):
+    """Saturated from group 3: two remain anyway. With a slower ramp, from group 4: one is taken."""
+    kept = bright.tso.flag_saturation(grow=0, group_before=True)
+    assert (groups_used(kept)[:, 10, 20] == 2).all()
+    rate = np.zeros((32, 64))
+    rate[10, 20] = 26000.0  # 14000, 27000, 40000, 53000, 66000
+    slow = with_level(small.ramps(rate, bias=1000.0, n_time=10), 50000.0)
+    flags = slow.tso.flag_saturation(group_before=True)["dq_group"].values[0, :, 9, 21]
+    assert flags.tolist() == [0, 0, dq.FLAGS["DO_NOT_USE"], *2 * [dq.FLAGS["SATURATED"]]]
+
+
+def test_same_for_all_from_a_part_of_the_integrations(small):
+    """A pixel that reaches the limit in its third group in 4 of 10 integrations."""
+    light = np.where(np.arange(10) < 4, 1.02, 0.9)
+    rate = np.zeros((32, 64))
+    rate[10, 20] = 33333.3  # 50000 in the third group
+    ds = with_level(small.ramps(rate, n_time=10, light=light), 50000.0)
+
+    def third(**given):
+        return saturated(ds.tso.flag_saturation(grow=0, **given))[:, 2, 10, 20]
+
+    np.testing.assert_array_equal(third(), np.arange(10) < 4)
+    assert third(same_for_all=True).all()
+    assert third(same_for_all=0.4).all()
+    np.testing.assert_array_equal(third(same_for_all=0.5), np.arange(10) < 4)
+
+
+def test_same_for_all_takes_the_neighbours_along(small):
+    light = np.where(np.arange(10) < 4, 1.02, 0.9)
+    rate = np.zeros((32, 64))
+    rate[10, 20] = 33333.3
+    ds = with_level(small.ramps(rate, n_time=10, light=light), 50000.0)
+    found = saturated(ds.tso.flag_saturation(same_for_all=True))
+    assert found[:, 2, 9:12, 19:22].all()
+    assert found[:, 2].sum() == 90
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_number_of_groups_in_noise(seed):
+    """Photon noise moves pixels near the limit across it; with the margin of 5 sigma none moves.
+
+    Expected crossings of a kept group: 1e3 pixels near the limit times the 3e-7 of 5 sigma.
+    """
+    with pytest.warns(tsoxr.TsoWarning, match="saturates after"):
+        ds = tsoxr.simulate(
+            "nirspec-prism", kind="ramps", n_integrations=40, brightness=2.0, seed=seed,
+            noise=("photon", "read", "bias", "nonlinearity", "quantization"),
+        )  # fmt: skip
+    each, same = (
+        groups_used(ds.tso.flag_saturation(columns=False, same_for_all=all_))
+        for all_ in (False, True)
+    )
+    assert (np.ptp(each, axis=0) > 0).any()
+    assert (np.ptp(same, axis=0) > 0).sum() == 0
+    assert each.mean() - same.mean() < 0.02 * 5  # what it costs: 2 % of the groups at most
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_groups_of_four_frames_hide_saturated_ones(seed):
+    """The truth is the same exposure read frame by frame: is any frame of the group saturated?
+
+    A last frame within 3 sigma of the limit (photons and extrapolated read noise: below 1.2 %
+    of it) may go either way.
+    """
+    given = {"seed": seed, "n_integrations": 2, "brightness": 1.2, "noise": ("bias",)}
+    own = {"subarray": "SUBGRISM64", "n_outputs": 1, "kind": "ramps"}
+    ds, reads = (
+        with_warning("nircam-grism", read_pattern=pattern, n_groups=n, **own, **given)
+        for pattern, n in (("SHALLOW4", 6), ("RAPID", 30))
+    )
+    frames = reads["ramp"].values.reshape(2, 6, 5, *ds["ramp"].shape[2:])[:, :, :4].max(axis=2)
+    limit = ds["saturation"].values
+    found = dq.has_flag(ds.tso.flag_saturation(grow=0)["dq_group"]).values
+    hidden = (frames >= limit) & (ds["ramp"].values < limit)
+    assert hidden.sum() > 50
+    assert found[(frames >= 1.012 * limit) | (ds["ramp"].values >= limit)].all()
+    above = np.logical_or.accumulate(frames >= 0.988 * limit, axis=1)
+    assert not (found & ~above).any()
+
+
+def test_dispersion_along_y():
+    ds = with_warning(
+        "miri-lrs", kind="ramps", n_integrations=3, n_groups=14, seed=1, noise=("photon", "bias")
+    )
+    found = saturated(ds.tso.flag_saturation(columns=True, grow=0))[0]
+    rows = found[-1].any(axis=1)
+    assert 0 < rows.sum() < 100
+    good = ~dq.has_flag(ds["dq_pixel"], "DO_NOT_USE", "REFERENCE_PIXEL").values
+    assert found[-1][rows][good[rows]].all()
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5])
+def test_bad_share(bright, share):
+    with pytest.raises(ValueError, match="flag_saturation: same_for_all="):
+        bright.tso.flag_saturation(same_for_all=share)
+
+
+def test_contract_of_the_options(bright):
+    ds = bright.assign_attrs(n_frames=4, group_gap=1)
+    testing.check_step("flag_saturation", ds, same_for_all=True, group_before=True, columns=True)

@@ -6,6 +6,7 @@ import xarray as xr
 
 import tsoxr
 from tsoxr import dq, schema, testing
+from tsoxr.simulation import Exposure
 
 
 def with_polynomial(ds, *coefficients):
@@ -60,6 +61,77 @@ def test_pixels_without_coefficients_are_flagged_and_kept(small):
     kept = out["ramp"][0, 0] == 1000.0
     assert int(kept.sum()) == 2 + 32
     assert bool(kept[:, 60].all())
+
+
+@pytest.mark.parametrize(
+    ("mode", "subarray", "n_groups"),
+    [("nirspec-prism", None, 5), ("niriss-soss", "SUBSTRIP96", 4), ("miri-lrs", None, 8)],
+)
+def test_slope_bias_with_exact_and_with_noisy_references(tmp_path, mode, subarray, n_groups):
+    """Curvature known to 0.5 %, superbias from 100 darks: what they do to the slope.
+
+    For linear counts D + a D^2 the mean slope is too high by the part a S at S counts, of
+    which 0.5 % remains; the superbias, wrong by db, adds the part 2 a db.
+    """
+    quiet = Exposure(
+        mode=mode, subarray=subarray, n_integrations=1, n_groups=n_groups, seed=6,
+        noise=("nonlinearity", "bias"), radius_ratio=1e-6, feature_depth=0.0,
+    )  # fmt: skip
+    known = quiet.replace(noise=("nonlinearity", "bias", "read", "ktc"))
+    bare = quiet.ramps().drop_vars(["superbias", "linearity"])
+    light = quiet.replace(noise=()).ramps()["ramp"].astype("f8")
+    bias = {}
+    for errors in (False, True):
+        folder = tmp_path / str(errors)
+        known.write_references(folder, errors=errors)
+        ds = bare.tso.use_references(folder, types=("superbias", "linearity"))
+        ramp = ds.tso.subtract_bias().tso.linearize()["ramp"].astype("f8")
+        rise, true = (r.isel(group=-1) - r.isel(group=0) for r in (ramp, light))
+        bright = true > 0.3 * true.max()
+        bias[errors] = (rise / true - 1).where(bright)
+    before = bare.assign(superbias=ds["superbias"]).tso.subtract_bias()["ramp"].astype("f8")
+    bent = ((before.isel(group=-1) - before.isel(group=0)) / true - 1).where(bright)
+    assert float(bent.median()) < -0.005
+    # exact: float32 counts and bias, 5e-3 DN of rises of 8000 DN and more
+    assert float(abs(bias[False]).max()) < 3e-6
+    curvature = 0.005 * abs(bent)
+    offset = 2 * quiet.setup.electronics.quadratic * quiet.setup.electronics.reset / 10
+    expected = float(np.sqrt((curvature**2).mean() + offset**2))
+    # some hundred bright pixels, and cubic terms: 30 %
+    assert float(np.sqrt((bias[True] ** 2).mean())) == pytest.approx(expected, rel=0.3)
+
+
+def test_nan_and_flagged_groups(small):
+    """NaN stays where it is; DO_NOT_USE groups are linear too; flags stay as they were."""
+    ds = with_polynomial(small.ramps(offset=1000.0), 0.0, 1.0, 1e-4)
+    ds["ramp"][2, 1, 3, 4] = np.nan
+    flags = dq.set_flag(ds["dq_group"], ds["group"] == 2, "DO_NOT_USE")
+    out = ds.assign(dq_group=flags).tso.linearize()
+    assert int(np.isnan(out["ramp"]).sum()) == 1
+    assert bool(np.isnan(out["ramp"][2, 1, 3, 4]))
+    np.testing.assert_allclose(out["ramp"].isel(time=0), 1100.0, rtol=1e-6)
+    np.testing.assert_array_equal(out["dq_group"], flags)
+
+
+def test_bias_that_was_not_subtracted_is_noted(small):
+    ds = with_polynomial(small.ramps(), 0.0, 1.0, 1e-6)
+    assert "acts on the counts as they are" in small.notes(ds.tso.linearize())
+    assert small.notes(ds.tso.subtract_bias().tso.linearize()) == ""
+
+
+def test_bad_polynomials(small, tmp_path):
+    with pytest.raises(
+        tsoxr.SchemaError, match=r"linearize: 'linearity' has sizes .*'coefficient' of 2"
+    ):
+        with_polynomial(small.ramps(), 1.0).tso.linearize()
+    soss = Exposure(mode="niriss-soss", subarray="SUBSTRIP96", n_integrations=1, n_groups=2)
+    paths = {p.name.split("_")[2]: p for p in soss.write_references(tmp_path)}
+    prism = Exposure(mode="nirspec-prism", n_integrations=1).ramps()
+    with pytest.raises(tsoxr.SchemaError, match="this linearity is of detector NIS"):
+        prism.tso.use_references({"linearity": paths["linearity"]})
+    whole = soss.replace(subarray="SUBSTRIP256").ramps()
+    with pytest.raises(tsoxr.SchemaError, match="this linearity covers y = "):
+        whole.tso.use_references({"linearity": paths["linearity"]})
 
 
 def test_without_reference_unchanged_with_a_note(small):

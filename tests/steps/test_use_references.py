@@ -69,7 +69,7 @@ def test_a_folder_of_references(ramps, folder):
     assert record["params"]["source"] == str(folder)
     assert record["notes"][:2] == [
         "references found: superbias, gain, readnoise, mask",
-        "not found: dark, linearity, saturation, flat",
+        "not found: dark, linearity, saturation, flat, reset",
     ]
     assert re.fullmatch(r"mask: .*mask.fits, sha1 [0-9a-f]{40}", record["notes"][2])
     assert "reference_file" not in out["dq_pixel"].attrs

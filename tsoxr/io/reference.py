@@ -1,7 +1,7 @@
 """Reference files of JWST: what one holds, cut to an exposure's subarray.
 
 The types are those of the calibration references: superbias, dark, linearity, saturation,
-gain, readnoise, mask and flat. Pixels of other parts of the detector are not read.
+gain, readnoise, mask, flat and reset. Pixels of other parts of the detector are not read.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ __all__ = ["TYPES", "ReferenceFile", "describe_reference", "extent", "read_part"
 TYPES = {
     "superbias": "superbias", "dark": "dark", "linearity": "linearity", "saturation": "saturation",
     "gain": "gain", "readnoise": "read_noise", "mask": None, "flat": "flat",
+    "reset": "reset",
 }  # fmt: skip
 """Reference type (REFTYPE, lower case) and the variable that it gives; a mask gives flags only."""
 
 _EXTENSION = {"linearity": "COEFFS", "mask": "DQ"}
-_DIMS = {"linearity": ("coefficient", "y", "x"), "dark": ("group", "y", "x")}
+_DIMS = {"linearity": ("coefficient", "y", "x"), "dark": ("group", "y", "x"),
+         "reset": ("group", "y", "x")}  # fmt: skip
+NTH = "nth_integration"
+"""Dim of darks and resets that differ between the first integrations; the last one stands for all
+later ones."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,9 @@ def read_reference(path: str | Path) -> tuple[str, xr.Dataset]:
     xarray.Dataset
         The variable of that type and ``dq`` (y, x), uint32, standard flags. ``read_noise``
         is the noise of a single read: the file's noise of a difference of two reads
-        divided by sqrt 2.
+        divided by sqrt 2. Darks and resets of MIRI, which differ between the first
+        integrations, have the dim ``nth_integration`` first; the last one stands for all
+        later integrations.
 
     Raises
     ------
@@ -141,7 +148,9 @@ def read_part(file: ReferenceFile, rows: slice, columns: slice) -> xr.Dataset:
     attrs = {"reference_file": file.path, "reference_sha1": _sha1(file.path)}
     if name is not None:
         values = _science(file, rows, columns)
-        array = xr.DataArray(values, dims=_DIMS.get(name, ("y", "x")))
+        dims = _DIMS.get(name, ("y", "x"))
+        dims = dims if values.ndim == len(dims) else (NTH, *dims)
+        array = xr.DataArray(values, dims=dims)
         variables[name] = schema.label(array, "ramps", name, **attrs)
     flags = _flags(file, rows, columns)
     if flags is not None:
@@ -153,11 +162,11 @@ def read_part(file: ReferenceFile, rows: slice, columns: slice) -> xr.Dataset:
 def _science(file: ReferenceFile, rows: slice, columns: slice) -> np.ndarray:
     array = file.arrays[_extension(file)]
     values = _box(array, rows, columns)
-    if file.reftype == "dark" and values.ndim == 4:
-        values = values[
-            -1
-        ]  # MIRI: one dark for each of the first integrations, the last for all others
     wanted = len(_DIMS.get(str(TYPES[file.reftype]), ("y", "x")))
+    of_integrations = file.reftype in ("dark", "reset") and values.ndim == 4
+    if of_integrations and values.shape[0] == 1:
+        values, of_integrations = values[0], False
+    wanted += of_integrations
     if values.ndim != wanted:
         raise SchemaError(
             f"{file.name}: this {file.reftype} has {values.ndim} axes, shape {array.shape}; {wanted} are expected"

@@ -60,7 +60,10 @@ def check_covers(
 
 
 def check_groups(file: ReferenceFile, attrs: Mapping[str, Any]) -> list[range]:
-    """Return which frames of a dark make each group of an exposure; none for other types.
+    """Return which frames of a dark or a reset make each group of an exposure.
+
+    None for other types. A reset may be shorter than the exposure: what follows has no signal
+    of it.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def check_groups(file: ReferenceFile, attrs: Mapping[str, Any]) -> list[range]:
         For a dark that has too few groups, or groups of several frames that differ from
         those of the exposure.
     """
-    if file.reftype != "dark" or "n_groups" not in attrs:
+    if file.reftype not in ("dark", "reset") or "n_groups" not in attrs:
         return []
     n_groups = int(attrs["n_groups"])
     n_frames, gap = int(attrs.get("n_frames", 1)), int(attrs.get("group_gap", 0))
@@ -78,11 +81,11 @@ def check_groups(file: ReferenceFile, attrs: Mapping[str, Any]) -> list[range]:
     elif own != (1, 0):
         raise SchemaError(
             f"{file.name}: its groups average {own[0]} frames with {own[1]} dropped, those of the exposure "
-            f"{n_frames} with {gap}; give a dark of single frames"
+            f"{n_frames} with {gap}; give a {file.reftype} of single frames"
         )
     frames = [range(g * (n_frames + gap), g * (n_frames + gap) + n_frames) for g in range(n_groups)]
     present = file.arrays["SCI"].shape[-3]
-    if frames[-1].stop > present:
+    if file.reftype == "dark" and frames[-1].stop > present:
         raise SchemaError(
             f"{file.name}: this dark has {present} groups, the exposure's {n_groups} groups need "
             f"{frames[-1].stop}; give a longer dark, or leave it out"
@@ -109,8 +112,8 @@ def cut(
     Returns
     -------
     xarray.Dataset
-        As `read_reference`, (..., ny, nx). A dark of single frames is averaged to the
-        exposure's groups.
+        As `read_reference`, (..., ny, nx). A dark or reset of single frames is averaged
+        to the exposure's groups; a reset is 0 beyond its end.
 
     Raises
     ------
@@ -121,9 +124,11 @@ def cut(
     frames = check_groups(file, attrs)
     if not frames:
         return part
-    dark = part["dark"].variable
-    groups = [dark.isel(group=slice(f.start, f.stop)).mean("group") for f in frames]
-    mean = xr.Variable(
-        ("group", "y", "x"), np.stack([g.values for g in groups]).astype(np.float32), dark.attrs
+    whole = part[file.reftype].variable
+    at = whole.dims.index("group")
+    groups = [whole.isel(group=slice(f.start, f.stop)).values for f in frames]
+    means = [g.sum(axis=at) / np.float32(len(f)) for g, f in zip(groups, frames, strict=True)]
+    values = np.stack(means, axis=at).astype(np.float32)
+    return part.drop_vars(file.reftype).assign(
+        {file.reftype: xr.Variable(whole.dims, values, whole.attrs)}
     )
-    return part.drop_vars("dark").assign(dark=mean)

@@ -1,4 +1,4 @@
-"""Detector effects pixel by pixel: saturation, linearity, reference pixels.
+"""Detector effects pixel by pixel: linearity, reference pixels.
 
 Ramps come as (time, group, y, x), static arrays as (y, x); flags are JWST bits given by
 the caller. No input is written to.
@@ -14,110 +14,10 @@ from tsoxr.kernels.stripes import clipped_mean
 
 __all__ = [
     "apply_linearity",
-    "flag_saturated",
     "level_labels",
     "reference_levels",
-    "saturation_start",
     "subtract_reference",
 ]
-
-
-@numba.njit(cache=True, nogil=True)
-def _first_above(ramp, limit, first):  # noqa: ANN001, ANN202 -- numba
-    """Fill ``first`` (y, x) with the first group at or above the limit, n_group where none is."""
-    n_group, n_y, n_x = ramp.shape
-    first[:] = n_group
-    for g in range(n_group):
-        for y in range(n_y):
-            for x in range(n_x):
-                if ramp[g, y, x] >= limit[y, x] and first[y, x] == n_group:
-                    first[y, x] = g
-
-
-@numba.njit(cache=True, nogil=True)
-def saturation_start(ramp, limit):  # noqa: ANN001, ANN201 -- numba
-    """Return the index of the first saturated group of each pixel.
-
-    Parameters
-    ----------
-    ramp : (time, group, y, x) number
-        Raw counts; NaN is not saturated.
-    limit : (y, x) float32
-        Saturated at or above this.
-
-    Returns
-    -------
-    (time, y, x) int16
-        The number of groups where the pixel does not saturate.
-    """
-    n_time, _, n_y, n_x = ramp.shape
-    first = np.empty((n_time, n_y, n_x), np.int16)
-    for t in range(n_time):
-        _first_above(ramp[t], limit, first[t])
-    return first
-
-
-@numba.njit(cache=True, nogil=True)
-def _box_minimum(values, grow, scratch, out):  # noqa: ANN001, ANN202 -- numba
-    """Fill ``out`` with the minimum over a box of (2 grow + 1)^2, cut at the edges."""
-    n_y, n_x = values.shape
-    for y in range(n_y):
-        for x in range(n_x):
-            lowest = values[y, x]
-            for k in range(max(x - grow, 0), min(x + grow + 1, n_x)):
-                lowest = min(lowest, values[y, k])
-            scratch[y, x] = lowest
-    for y in range(n_y):
-        for x in range(n_x):
-            lowest = scratch[y, x]
-            for k in range(max(y - grow, 0), min(y + grow + 1, n_y)):
-                lowest = min(lowest, scratch[k, x])
-            out[y, x] = lowest
-
-
-@numba.njit(cache=True, nogil=True)
-def flag_saturated(ramp, dq, limit, start, grow, saturated, floor):  # noqa: ANN001, ANN201 -- numba
-    """Return the group flags with saturation and the floor of the converter added.
-
-    Parameters
-    ----------
-    ramp : (time, group, y, x) number
-        Raw counts.
-    dq : (time, group, y, x) uint8
-        Flags so far; all of them are kept.
-    limit : (y, x) float32
-        Saturated at or above this, and in all later groups.
-    start : (y, x) int16
-        Group from which a pixel counts as saturated in every integration.
-    grow : int
-        Neighbours within this many pixels are flagged from the same group on.
-    saturated, floor : uint8
-        Bits set for saturated groups, and for groups of exactly zero counts.
-
-    Returns
-    -------
-    (time, group, y, x) uint8
-    """
-    n_time, n_group, n_y, n_x = ramp.shape
-    out = np.empty_like(dq)
-    first = np.empty((n_y, n_x), np.int16)
-    grown, scratch = np.empty_like(first), np.empty_like(first)
-    for t in range(n_time):
-        _first_above(ramp[t], limit, first)
-        if grow > 0 and first.min() < n_group:
-            _box_minimum(first, grow, scratch, grown)
-        else:
-            grown[:] = first
-        for g in range(n_group):
-            for y in range(n_y):
-                for x in range(n_x):
-                    flags = dq[t, g, y, x]
-                    if g >= min(grown[y, x], start[y, x]):
-                        flags |= saturated
-                    if ramp[t, g, y, x] == 0:
-                        flags |= floor
-                    out[t, g, y, x] = flags
-    return out
 
 
 @numba.njit(cache=True, nogil=True)

@@ -17,6 +17,7 @@ __all__ = [
     "line_limits",
     "median_of",
     "pixel_statistics",
+    "variance_left",
 ]
 
 TO_SIGMA = 1.4826
@@ -189,9 +190,34 @@ def level_variance(
     (slow,) float64
         Mean over the outputs.
     """
-    reference = min(1, statistics.shape[1] - 1)
     count = _count(usable, edges)
-    estimate = efficiency * statistics[1, reference] / np.maximum(count, 1)
+    return variance_left(statistics, np.where(count > 0, efficiency / np.maximum(count, 1), np.inf))
+
+
+def variance_left(
+    statistics: np.ndarray, per_pixel: np.ndarray, estimated: np.ndarray | float = np.inf
+) -> np.ndarray:
+    """Return what `level_variance` does for any estimator of the levels.
+
+    Parameters
+    ----------
+    statistics : (3, group, slow, output) float
+        From `level_statistics`.
+    per_pixel : (slow, output) float
+        Variance of a level over that of one pixel; infinite for a line without pixels.
+    estimated : (slow, output) float
+        Variance of the levels of those lines where they come from others; infinite for a line
+        that was left alone.
+
+    Returns
+    -------
+    (slow,) float64
+        Mean over the outputs.
+    """
+    reference = min(1, statistics.shape[1] - 1)
+    seen = np.isfinite(per_pixel)
+    estimate = statistics[1, reference] * np.where(seen, per_pixel, 0.0)
     stripe = np.maximum(statistics[2, reference] - estimate, 0.0)
-    left = float(np.median(stripe[count > 0])) if (count > 0).any() else 0.0
-    return np.where(count > 0, estimate, left).mean(axis=-1)
+    left = float(np.median(stripe[seen])) if seen.any() else 0.0
+    others = np.where(np.isfinite(estimated), estimated, left)
+    return np.where(seen, estimate, others).mean(axis=-1)

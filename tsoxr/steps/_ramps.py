@@ -55,8 +55,9 @@ class Detector:
 class Sample:
     """What a sample of the ramps tells; all without a time axis, lazy for lazy data.
 
-    ``noise`` (term, y, x): photon variance per second, DN2 s-1, and read variance of a
-    group, DN2; ``rate`` (y, x), DN s-1; ``read_noise``, DN; ``extra`` (layer, y, x).
+    ``noise`` (term, y, x): photon variance per second, DN2 s-1, of the light and of the dark
+    that was subtracted, and read variance of a group, DN2; ``rate`` (y, x), DN s-1;
+    ``read_noise``, DN; ``extra`` (layer, y, x).
     """
 
     noise: xr.DataArray
@@ -197,6 +198,7 @@ def sample(
         good.transpose("y", "x"),
         known.gain,
         noise,
+        ds["dark_rate"] if "dark_rate" in ds else xr.DataArray(0.0),
         layers,
         dims=("layer", "y", "x"),
         n_sample=_sample_size(ds),
@@ -226,17 +228,17 @@ class _Look:
     further: Extra
 
     def __call__(self, *arrays: np.ndarray) -> np.ndarray:
-        ramp, dq_group, good, gain, read_noise, layers = arrays
+        ramp, dq_group, good, gain, read_noise, dark, layers = arrays
         n_times, n_groups, ny, nx = ramp.shape
         cube, flags = ramp.reshape(n_times, n_groups, -1), dq_group.reshape(n_times, n_groups, -1)
-        gain, read_noise = (
-            np.broadcast_to(a, (ny, nx)).ravel().astype(float) for a in (gain, read_noise)
+        gain, read_noise, dark = (
+            np.broadcast_to(a, (ny, nx)).ravel().astype(float) for a in (gain, read_noise, dark)
         )
         rate = ramp_noise.mean_rate(cube, flags, self.times.interval)
         if np.isnan(read_noise).all():
-            of_all = self._measured(cube, flags, np.where(good.ravel(), rate, np.nan), gain)
+            of_all = self._measured(cube, flags, np.where(good.ravel(), rate + dark, np.nan), gain)
             read_noise = np.full(ny * nx, of_all)
-        photon = np.maximum(np.nan_to_num(rate), 0.0) / np.where(gain > 0, gain, np.nan)
+        photon = np.maximum(np.nan_to_num(rate) + dark, 0.0) / np.where(gain > 0, gain, np.nan)
         read = np.where(read_noise >= 0, read_noise, np.nan) ** 2 / self.n_frames
         noise = np.stack([photon, read])
         out = np.empty((layers.size, ny * nx), np.float32)

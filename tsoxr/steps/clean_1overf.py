@@ -27,30 +27,35 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import schema
+from tsoxr.errors import SchemaError
 from tsoxr.kernels.stripe_design import LAYERS
+from tsoxr.kernels.stripe_scaled import SCALES
+from tsoxr.kernels.stripe_scene import SCENE
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _stripes
+from tsoxr.steps import _rate_stripes, _stripe_methods, _stripes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["clean_1overf"]
 
-VARIANCE_OF = {"mean": 1.0, "median": np.pi / 2.0}
-"""Methods, and the variance of each for many Gaussian values over that of the mean."""
+METHODS = ("mean", "median", "scaled", "polynomial", "odd_even")
+"""Ways to measure the stripes."""
 
 LARGEST_HALF_WIDTH = 20.0
 """Widest strip left out about the light where nobody says how wide, pixels."""
 
 STRIPE, MASK, COUNT = "clean_1overf_stripe", "clean_1overf_mask", "clean_1overf_n_pixels"
 VARIANCE = "clean_1overf_variance"
-"""``stripe_variance`` once more: the plot needs it when the ramps are gone."""
+"""``stripe_variance`` once more: it is there when the ramps are gone."""
+
+POWER, FREQUENCY = "clean_1overf_power", "clean_1overf_frequency"
+"""Power spectrum on the clock, before and after."""
 
 
 @step(
-    kind="ramps",
-    needs=("ramp", "dq_group", "dq_pixel"),
+    kind=("ramps", "rates"),
     adds=("stripe_variance", STRIPE, MASK),
 )
 def clean_1overf(
@@ -60,10 +65,12 @@ def clean_1overf(
     trace_half_width: float | None = None,
     mask: xr.DataArray | None = None,
     scale: bool = True,
+    scaled_by: str = "wavelength",
+    order: int = 1,
     min_pixels: int = 8,
     sigma: float = 5.0,
 ) -> xr.Dataset:
-    r"""Subtract from each line, group and integration the drift of its background pixels.
+    r"""Subtract from each line, group and integration the drift that its pixels share.
 
     Lines run along ``fast_dim``; where several outputs read blocks of a line side by side,
     each block has a level of its own. The mask is the same for all integrations, and the
@@ -72,11 +79,15 @@ def clean_1overf(
     Parameters
     ----------
     ds : xarray.Dataset
-        Ramps with ``ramp`` (time, group, y, x), DN, bias subtracted, not yet linearized.
-    method : {"mean", "median"}
-        How the pixels of a line are averaged: mean without outliers, or median.
+        Ramps with ``ramp`` (time, group, y, x), DN, bias subtracted, not yet linearized; or
+        rates, where what is left of the stripes is one level per line and integration.
+    method : {"mean", "median", "scaled", "polynomial", "odd_even"}
+        ``"mean"`` without outliers or ``"median"`` of the background pixels of a line;
+        ``"scaled"``: all pixels, weighted with their noise, the star's light solved for;
+        ``"polynomial"`` along the background of a line; ``"odd_even"``: a level for even and
+        one for odd pixels of each line.
     trace_half_width : float, optional
-        Pixels farther than this from the middle of the light measure the stripes, pixels
+        Pixels farther than this from the middle of the light are background, pixels
         across dispersion. If not given, a quarter of the subarray's height, at most 20.
     mask : xarray.DataArray, optional
         (y, x) bool, true for pixels to use; takes the place of the one found from the
@@ -84,7 +95,13 @@ def clean_1overf(
     scale : bool
         Let the star's wings in the scene follow the light of each integration. Without
         it, a transit of depth d leaves d times the wings in the stripes, which is then
-        taken off the spectrum.
+        taken off the spectrum. ``"scaled"`` follows it in any case.
+    scaled_by : {"wavelength", "white", "line"}
+        With ``"scaled"``, the star's light in each group is one factor for each wavelength
+        (where lines run across dispersion, averaged over nine of them), one for all, or one
+        for each line, which needs lines across dispersion.
+    order : int
+        Of the polynomial, 1 or 2.
     min_pixels : int
         A line with fewer pixels is left as it is. With eight, the noise that the estimate
         adds to an extraction over seven pixels stays below the white noise that is there.
@@ -98,15 +115,17 @@ def clean_1overf(
         As ``ds`` with ``ramp`` as float32. Adds ``stripe_variance`` (slow_dim), DN2, the
         variance of the level of one group (for lines left as they are: of the stripes
         that stay in them); ``clean_1overf_stripe`` (time, group, slow_dim), DN, what was
-        subtracted, with a dim ``output`` where there is more than one;
-        ``clean_1overf_mask`` (y, x), ``clean_1overf_n_pixels`` and
-        ``clean_1overf_variance`` (slow_dim). With a single integration the data are
-        returned unchanged, with a note.
+        subtracted, with a dim ``output`` where there is more than one, or ``term`` where the
+        method has several for a line; ``clean_1overf_mask`` (y, x),
+        ``clean_1overf_n_pixels`` and ``clean_1overf_variance`` (slow_dim). Of rates, ``rate``
+        and ``level_variance`` are new. With a single integration the data are returned
+        unchanged, with a note.
 
     Raises
     ------
     ValueError
-        For an unknown method, a number that is not positive, or a mask of another shape.
+        For an unknown method, a number that is not positive, an order other than 1 or 2, a
+        factor per line where lines run along the spectrum, or a mask of another shape.
 
     Notes
     -----
@@ -118,37 +137,73 @@ def clean_1overf(
     A part :math:`1.25/\sqrt{n}` of the stripes' rms stays in all integrations alike, where
     a light curve does not see it.
 
+    With ``"scaled"``, the rise :math:`e = D_g - D_0` of each pixel over its median is
+    :math:`L + \delta\,\partial D/\partial f + n` with noise of variance
+    :math:`a + b S + c S^2` (read-out, photons, and what the model misses), fitted to the
+    scatter of the sampled integrations. Level and light :math:`\delta` are solved together, so
+    that a transit of any colour leaves the levels alone. Across the spectrum, the level has the
+    variance :math:`1/\sum v^{-1}` and little more. Along it, lines on the spectrum have no dark
+    pixels: all lines and outputs are solved together, with shift and width of the spectrum
+    free as well, and with the covariance of the levels that the dark lines show as a prior.
+
     References
     ----------
     .. [1] Schlawin et al. (2020), AJ 160, 231: 1/f noise of time series, row by row.
     .. [2] Rauscher (2015), PASP 127, 1144: the noise and its clocking.
+    .. [3] Radica et al. (2023), MNRAS 524, 835: group-level stripes with a scaled median image.
+    .. [4] Rybicki & Press (1992), ApJ 398, 169: minimum-variance estimates with a prior covariance.
     """
     numbers = {"trace_half_width": trace_half_width, "min_pixels": min_pixels, "sigma": sigma}
     _check(ds, method, numbers, mask)
+    _check_options(ds, method, scaled_by, order)
     if trace_half_width is None:
         height = ds.sizes[ds.attrs["spatial_dim"]]
         trace_half_width = derived(trace_half_width=min(height / 4.0, LARGEST_HALF_WIDTH))
     if ds.sizes["time"] < 2:
         note("one integration: stripes cannot be told from what is static, data unchanged")
         return ds
-    by_median = method == "median"
-    scene = _stripes.design(
-        ds, mask=mask, half_width=trace_half_width, min_pixels=min_pixels, sigma=sigma, scale=scale
+    ramps = ds if schema.kind_of(ds) == "ramps" else _rate_stripes.as_ramps(ds)
+    how = {"half_width": trace_half_width, "min_pixels": min_pixels, "sigma": sigma, "scale": scale}
+    design = _stripes.design(ramps, mask=mask, **how)
+    usable = design.isel(layer=LAYERS.index("usable")) > 0
+    if method == "scaled" and ramps.sizes["group"] < 2:
+        note("one group: rises cannot be measured, the mean of the background was taken")
+        method = "mean"
+    if method == "scaled":
+        how["scale"] = True
+        design = design if scale else _stripes.design(ramps, mask=mask, **how)
+        options = _stripes.design_options(ramps, **how)
+        scene = _stripe_methods.scene_of(ramps, design, mask, options)
+        usable = scene.isel(part=SCENE.index("usable")) > 0
+        chosen = _stripe_methods.from_all_pixels(
+            ramps, design, scene, sigma=sigma, scaled_by=scaled_by
+        )
+    elif method in _stripe_methods.VARIANCE_OF:
+        chosen = _stripe_methods.averages(ramps, design, usable, method)
+    else:
+        chosen = _stripe_methods.with_terms(
+            ramps, design, usable, order if method == "polynomial" else None
+        )
+    baseline, statistics = _stripes.static_levels(ramps, design, chosen)
+    ramp, stripe = _stripes.clean(ramps, design, baseline, chosen)
+    variance = _stripes.remaining_variance(ramps, statistics, chosen)
+    units = ds["rate"].attrs.get("units", "DN s-1") if ramps is not ds else "DN"
+    density, frequency = _stripes.power(
+        ramps, ramp, design, "DN2 Hz-1" if units == "DN" else f"({units})2 Hz-1"
     )
-    static = _stripes.static_levels(ds, scene, by_median=by_median)
-    ramp, stripe = _stripes.clean(ds, scene, static, by_median=by_median)
-    usable = scene.isel(layer=LAYERS.index("usable")) > 0
-    variance = _stripes.remaining_variance(ds, static, usable, VARIANCE_OF[method])
+    power = {POWER: density, FREQUENCY: frequency}
+    if ramps is not ds:
+        return _rate_stripes.finished(
+            ds, ramp, variance, _diagnostics(ds, stripe.isel(group=1), usable) | power
+        )
     own = {"ramp": schema.label(ramp, "ramps", "ramp"), "stripe_variance": variance}
     kept = variance.assign_attrs(long_name="variance of the level of one group", units="DN2")
-    return ds.assign(own | _diagnostics(ds, stripe, usable) | {VARIANCE: kept})
+    return ds.assign(own | _diagnostics(ds, stripe, usable) | power | {VARIANCE: kept})
 
 
 def _check(ds: xr.Dataset, method: str, numbers: dict[str, float | None], mask: Any) -> None:
-    if method not in VARIANCE_OF:
-        raise ValueError(
-            f"clean_1overf: method is {method!r}; it must be one of {tuple(VARIANCE_OF)}"
-        )
+    if method not in METHODS:
+        raise ValueError(f"clean_1overf: method is {method!r}; it must be one of {METHODS}")
     for name, value in numbers.items():
         if value is not None and not value > 0:
             raise ValueError(f"clean_1overf: {name} is {value}; it must be positive")
@@ -160,13 +215,35 @@ def _check(ds: xr.Dataset, method: str, numbers: dict[str, float | None], mask: 
         )
 
 
+def _check_options(ds: xr.Dataset, method: str, scaled_by: str, order: int) -> None:
+    if scaled_by not in SCALES:
+        raise ValueError(f"clean_1overf: scaled_by is {scaled_by!r}; it must be one of {SCALES}")
+    if order not in (1, 2):
+        raise ValueError(f"clean_1overf: order is {order}; it must be 1 or 2")
+    if method == "scaled" and scaled_by == "line" and _stripe_methods.lies_along(ds):
+        raise ValueError(
+            f"clean_1overf: scaled_by is 'line', but lines run along the spectrum "
+            f"({ds.attrs['fast_dim']}), where level and light of a line cannot be told apart; "
+            f"use scaled_by='wavelength'"
+        )
+    needed = ("ramp", "dq_group", "dq_pixel") if schema.kind_of(ds) == "ramps" else ("rate", "dq")
+    missing = [name for name in needed if name not in ds]
+    if missing:
+        raise SchemaError(
+            f"clean_1overf() needs {missing[0]!r}; this Dataset has {sorted(map(str, ds.variables))}"
+        )
+
+
 def _diagnostics(
     ds: xr.Dataset, stripe: xr.DataArray, usable: xr.DataArray
 ) -> dict[str, xr.DataArray]:
     count = usable.sum(ds.attrs["fast_dim"]).astype("i4")
-    stripe = stripe.isel(output=0) if stripe.sizes["output"] == 1 else stripe
+    n_outputs = _stripes.edges_of(ds).size - 1
+    if stripe.sizes["term"] == n_outputs:
+        stripe = stripe.rename(term="output") if n_outputs > 1 else stripe.isel(term=0)
+    units = ds["rate"].attrs.get("units", "DN s-1") if "rate" in ds else "DN"
     return {
-        STRIPE: stripe.assign_attrs(long_name="stripe subtracted", units="DN"),
+        STRIPE: stripe.assign_attrs(long_name="stripe subtracted", units=units),
         MASK: usable.transpose("y", "x").assign_attrs(
             long_name="pixels that measure the stripes", units="1"
         ),
@@ -177,35 +254,27 @@ def _diagnostics(
 
 
 def _stripe_data(ds: xr.Dataset, output: int) -> xr.DataArray:
-    """Return the stripes of one output as change from group to group, (time, group, slow)."""
-    stripe = ds[STRIPE].isel(output=output) if "output" in ds[STRIPE].dims else ds[STRIPE]
-    stripe = stripe.transpose("time", "group", ds.attrs["slow_dim"]).compute()
-    return stripe.diff("group") if stripe.sizes["group"] > 1 else stripe
-
-
-def _spectrum_data(ds: xr.Dataset, output: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return frequency (Hz), one-sided power density of the stripes and of their error (DN2/Hz).
-
-    The mean over all frames of the periodogram along the lines, in the order of their
-    read-out; frequencies from one frame to two lines.
-    """
-    change = _stripe_data(ds, output).values
-    reads = 2.0 if ds.sizes["group"] > 1 else 1.0
-    n_lines = change.shape[-1]
-    line_time = float(ds.attrs.get("frame_time", n_lines)) / n_lines
-    power = np.abs(np.fft.rfft(change - change.mean(axis=-1, keepdims=True), axis=-1)) ** 2
-    density = power.mean(axis=(0, 1))[1:] * 2.0 * line_time / n_lines / reads
-    floor = float(ds[VARIANCE].median()) * 2.0 * line_time
-    return np.fft.rfftfreq(n_lines, line_time)[1:], density, floor
+    """Return the stripes of one output, last minus first group where there are several."""
+    stripe, slow = ds[STRIPE], ds.attrs["slow_dim"]
+    if "term" in stripe.dims:
+        each = stripe.sizes["term"] // (_stripes.edges_of(ds).size - 1)
+        stripe = stripe.isel(term=output * each)
+    stripe = stripe.isel(output=output) if "output" in stripe.dims else stripe
+    if stripe.sizes.get("group", 1) > 1:
+        stripe = stripe.isel(group=-1) - stripe.isel(group=0)
+    elif "group" in stripe.dims:
+        stripe = stripe.isel(group=0)
+    return stripe.transpose("time", slow).compute()
 
 
 @diagnostic(clean_1overf)
 def _plot(ds: xr.Dataset, *, output: int = 0, ax: Axes | None = None) -> Axes:
-    """Draw the stripes that were removed and, on a figure of its own, their power spectrum.
+    """Draw the stripes that were removed and, on a figure of its own, the power spectrum.
 
-    The image shows their change from the first to the last group. In the spectrum 1/f noise
-    falls with frequency; where it meets the dashed line, what is removed is no more than
-    the error of the estimate.
+    The image shows their change from the first to the last group. The spectrum is that of the
+    dark pixels, in the order of their read-out: 1/f noise rises towards low frequencies, and
+    what is left afterwards should be flat. Peaks lie at multiples of the frequency of lines,
+    where the mask repeats.
     """
     alone = ax is None
     if alone:
@@ -219,17 +288,20 @@ def _plot(ds: xr.Dataset, *, output: int = 0, ax: Axes | None = None) -> Axes:
         ax.text(0.5, 0.5, "one integration: data unchanged", ha="center", transform=ax.transAxes)
         return ax
     lines, n_time = np.asarray(ds[slow]), ds.sizes["time"]
-    rise = _stripe_data(ds, output).sum("group")
     extent = (lines[0] - 0.5, lines[-1] + 0.5, -0.5, n_time - 0.5)
-    style.image(ax, rise, extent=extent, label="stripe, last - first group [DN]", signed=True)
+    units = ds[STRIPE].attrs.get("units", "DN")
+    what = "stripe, last - first group" if "group" in ds[STRIPE].dims else "stripe"
+    style.image(ax, _stripe_data(ds, output), extent=extent, label=f"{what} [{units}]", signed=True)
     ax.set(xlabel=f"line: {slow} [pix]", ylabel="integration")
     if alone:
-        _draw_spectrum(beside, *_spectrum_data(ds, output))
+        _draw_spectrum(beside, ds)
     return ax
 
 
-def _draw_spectrum(ax: Axes, frequency: np.ndarray, density: np.ndarray, floor: float) -> None:
-    ax.loglog(frequency, density, color=style.COLORS["after"], lw=1.0, label="stripes removed")
-    ax.axhline(floor, color=style.COLORS["model"], ls="--", lw=1.0, label="error of the estimate")
-    ax.set(xlabel="frequency on the clock [Hz]", ylabel="power density [DN2 / Hz]")
+def _draw_spectrum(ax: Axes, ds: xr.Dataset) -> None:
+    power, frequency = ds[POWER].compute(), np.asarray(ds[FREQUENCY])
+    for stage, values in zip(("before", "after"), power.values, strict=True):
+        seen = np.isfinite(values) & (values > 0)
+        ax.loglog(frequency[seen], values[seen], color=style.COLORS[stage], lw=1.2, label=stage)
+    ax.set(xlabel="frequency on the clock [Hz]", ylabel=f"power density [{power.attrs['units']}]")
     ax.legend(fontsize="small")

@@ -7,7 +7,7 @@ The limit refers to raw counts, so this comes before the bias is subtracted.
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,9 @@ import xarray as xr
 
 from tsoxr import chunks, dq, lazy, modes, schema
 from tsoxr.errors import ModeError
-from tsoxr.kernels.detector import flag_saturated, saturation_start
-from tsoxr.plots import style
+from tsoxr.kernels.saturation import box_minimum, flag_saturated, saturation_start
 from tsoxr.registry import derived, diagnostic, note, step
+from tsoxr.steps import _flags
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,20 +33,31 @@ LIMIT_OF_CONSTANT = 0.9
 PERSISTENT = 0.1
 """A pixel saturates persistently if it does so in this part of the integrations."""
 
+MARGIN = 5.0
+"""How close to the limit, in units of the photon noise there, a pixel may come in the sample
+before the group is given up in all integrations."""
+
 GROUP_DIMS = ("group", "y", "x")
 FIRST_GROUP = "flag_saturation_first_group"
 
 
 @step(kind="ramps", needs=("ramp", "dq_group", "dq_pixel"), adds=(FIRST_GROUP,))
 def flag_saturation(
-    ds: xr.Dataset, *, limit: float | None = None, grow: int = 1, columns: bool = False
+    ds: xr.Dataset,
+    *,
+    limit: float | None = None,
+    grow: int = 1,
+    columns: bool = False,
+    group_before: bool = False,
+    same_for_all: bool | float = False,
 ) -> xr.Dataset:
-    """Flag saturated groups, all later ones, and the neighbours.
+    r"""Flag saturated groups, all later ones, and the neighbours.
 
     Once a pixel reaches the limit, that group and all later ones are flagged, in this pixel
     and in a box around it. A pixel that saturates in some integrations only is flagged in
-    those; with ``columns`` the groups of a whole wavelength are given up together, and for
-    all integrations alike, so that no wavelength mixes pixels of different groups.
+    those, unless ``same_for_all`` gives up the same groups of all integrations; with
+    ``columns`` this goes for a whole wavelength together, so that none mixes pixels of
+    different groups.
 
     Parameters
     ----------
@@ -63,56 +74,114 @@ def flag_saturation(
     columns : bool
         Flag the whole line of one wavelength (along ``spatial_dim``) from the group in
         which a good pixel on it first saturates in a tenth of the integrations or more.
+    group_before : bool
+        Take also the last group before saturation out of use, where two others remain.
+    same_for_all : bool or float
+        One group number of each pixel for all integrations, from a sample of them. True
+        gives a group up where a tenth of the integrations come within five times the photon
+        noise of the limit, so that practically none reaches it in a group that is kept; a
+        number between 0 and 1 where that part of the integrations reaches the limit. A hit
+        that saturates a pixel still shortens that ramp.
 
     Returns
     -------
     xarray.Dataset
-        As ``ds``; ``dq_group`` gains ``SATURATED``, and ``AD_FLOOR`` with ``DO_NOT_USE``
-        where the converter gave 0. No flag is cleared. Adds ``flag_saturation_first_group``
-        (y, x): the number of the group in which the pixel first saturates in a tenth of a
-        sample of the integrations, 0 for never.
+        As ``ds``; ``dq_group`` gains ``SATURATED``, ``DO_NOT_USE`` on groups that are not
+        saturated as a whole (see Notes, and ``group_before``), and ``AD_FLOOR`` with
+        ``DO_NOT_USE`` where the converter gave 0. No flag is cleared. Adds
+        ``flag_saturation_first_group`` (y, x): the number of the group in which the pixel
+        first saturates in a tenth of a sample of the integrations, 0 for never.
 
     Raises
     ------
     ValueError
-        For a limit that is not positive, or a negative ``grow``.
+        For a limit that is not positive, a negative ``grow``, or a ``same_for_all`` outside
+        0 to 1.
 
     Notes
     -----
-    Groups that average several frames are judged by their mean: the last frames of a group
-    may have saturated before the mean reaches the limit.
+    A group that averages n frames is below the limit while its last frames are above. With
+    frame time :math:`t_f` and group interval :math:`t_g`, the last frame of group k lies
+    :math:`\frac{n-1}{2} \frac{t_f}{t_g} (D_k - D_{k-1})` above the mean. Where that reaches
+    the limit, the group, which is the one before the first saturated, is not used. In the
+    first group the rise is :math:`\frac{n-1}{n+1}` of the counts above the bias; with an
+    unknown bias the next group stands in, which may saturate and make the rise too small.
     """
     if (limit is not None and not limit > 0) or grow < 0:
         raise ValueError(
             f"flag_saturation: limit={limit}, grow={grow}; the limit is a positive fraction "
             "and grow a number of pixels from 0"
         )
+    share = _flags.share_of("flag_saturation", same_for_all, PERSISTENT)
     threshold = _threshold(ds, limit)
-    persistent = _persistent_start(ds, threshold)
-    start = (
-        _column_start(ds, persistent) if columns else xr.full_like(persistent, ds.sizes["group"])
-    )
+    search = (_zero(ds), _frames_ahead(ds), bool(group_before))
+    persistent = _sampled_start(ds, threshold, *search)
+    common = None
+    if share is not None:
+        lower = threshold - _margin(ds, threshold) if same_for_all is True else threshold
+        common = _sampled_start(ds, lower, *search, share=share)
+    start = _static_start(ds, persistent, common, grow=int(grow), columns=columns)
     dims = ("time", *GROUP_DIMS)
     (flags,) = chunks.per_chunk(
-        partial(_flag, int(grow)),
+        _Flag(search[1], search[2], int(grow)),
         ds["ramp"].transpose(*dims),
         ds["dq_group"].transpose(*dims),
-        threshold.transpose("y", "x"),
-        start.transpose("y", "x"),
+        threshold,
+        search[0],
+        start.transpose("which", "y", "x"),
         dims=dims,
         dtypes=("u1",),
     )
     flags = flags.transpose(*ds["dq_group"].dims)
-    first = xr.where(persistent < ds.sizes["group"], persistent + 1, 0).astype("i2")
-    first.attrs = {"long_name": "group in which the pixel saturates (0: never)", "units": "1"}
+    first = _flags.first_group(
+        persistent.isel(which=0, drop=True),
+        ds.sizes["group"],
+        "group in which the pixel saturates (0: never)",
+    )
     return ds.assign({"dq_group": schema.label(flags, "ramps", "dq_group"), FIRST_GROUP: first})
 
 
-def _flag(grow: int, *arrays: np.ndarray) -> tuple[np.ndarray]:
+@dataclass(frozen=True)
+class _Flag:
     """Flag one chunk; arrays in, a tuple of one array out."""
-    saturated = dq.bits("SATURATED", dtype="u1")
-    floor = dq.bits("AD_FLOOR", "DO_NOT_USE", dtype="u1")
-    return (flag_saturated(*arrays, grow=grow, saturated=saturated, floor=floor),)
+
+    ahead: np.ndarray
+    before: bool
+    grow: int
+
+    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray]:
+        names = (("SATURATED",), ("DO_NOT_USE",), ("AD_FLOOR", "DO_NOT_USE"))
+        bits = np.array([dq.bits(*each, dtype="u1") for each in names])
+        return (flag_saturated(*arrays, self.ahead, self.before, self.grow, bits),)
+
+
+def _frames_ahead(ds: xr.Dataset) -> np.ndarray:
+    """Return the rise from the mean of a group to its last frame, see `saturation_start`."""
+    n = int(ds.attrs.get("n_frames", 1))
+    if n < 2:
+        return np.zeros(2)
+    in_group = n + int(ds.attrs.get("group_gap", 0))
+    return np.array([(n - 1) / (n + 1), 0.5 * (n - 1) / in_group])
+
+
+def _zero(ds: xr.Dataset) -> xr.DataArray:
+    """Return the counts without light (y, x), NaN where unknown; one-frame groups need none."""
+    if int(ds.attrs.get("n_frames", 1)) > 1 and ("superbias" in ds or "subtract_bias_level" in ds):
+        return _flags.zero_level(ds)
+    return xr.DataArray(np.full((ds.sizes["y"], ds.sizes["x"]), np.nan, "f4"), dims=("y", "x"))
+
+
+def _margin(ds: xr.Dataset, threshold: xr.DataArray) -> xr.DataArray:
+    """Return several times the photon noise at the limit, (y, x) DN."""
+    gain: Any = ds["gain"].drop_attrs().reset_coords(drop=True) if "gain" in ds else None
+    if gain is None:
+        try:
+            gain = modes.detector(str(ds.attrs.get("detector", "none"))).gain
+        except ModeError:
+            gain = 1.0
+    raw = threshold + _bias_taken_off(ds)  # the bias makes the margin a little too wide
+    margin = MARGIN * np.sqrt(raw.clip(min=0.0) / gain)
+    return margin.fillna(0.0).transpose("y", "x").astype("f4")
 
 
 def _threshold(ds: xr.Dataset, limit: float | None) -> xr.DataArray:
@@ -146,51 +215,65 @@ def _typical_level(detector: str) -> float:
     return level
 
 
-def _persistent_start(ds: xr.Dataset, threshold: xr.DataArray) -> xr.DataArray:
-    """Return the index of the group (y, x) from which each pixel saturates persistently."""
+def _sampled_start(
+    ds: xr.Dataset,
+    threshold: xr.DataArray,
+    zero: xr.DataArray,
+    ahead: np.ndarray,
+    before: bool,
+    *,
+    share: float = PERSISTENT,
+) -> xr.DataArray:
+    """Return the groups (which, y, x) from which a pixel is saturated, and suspect, in a sample."""
     chosen = lazy.sample_indices(ds.sizes["time"])
+    pixels = ["y", "x"]
     start = xr.apply_ufunc(
         saturation_start,
-        ds["ramp"].isel(time=chosen), threshold,
-        input_core_dims=[GROUP_DIMS, ("y", "x")], output_core_dims=[("y", "x")],
+        ds["ramp"].isel(time=chosen), threshold, zero,
+        kwargs={"ahead": ahead, "before": before},
+        input_core_dims=[GROUP_DIMS, pixels, pixels], output_core_dims=[["which", *pixels]],
         dask="parallelized", output_dtypes=["i2"],
+        dask_gufunc_kwargs={"output_sizes": {"which": 2}},
     )  # fmt: skip
-    return lazy.static_from_sample(_low_order, start, dims=("y", "x"), dtype="i2")
+    return _flags.common_start(start, share)
 
 
-def _low_order(start: np.ndarray) -> np.ndarray:
-    """Return the start that the persistent part of the sample has reached: two at least, as one may be a hit."""
-    n_time = start.shape[0]
-    rank = min(max(int(np.ceil(PERSISTENT * n_time)), 2), n_time) - 1
-    return np.partition(start, rank, axis=0)[rank]
+def _static_start(
+    ds: xr.Dataset,
+    persistent: xr.DataArray,
+    common: xr.DataArray | None,
+    *,
+    grow: int,
+    columns: bool,
+) -> xr.DataArray:
+    """Return the groups (which, y, x) from which a pixel is flagged in every integration."""
+    known = persistent if common is None else common
+    start = xr.full_like(persistent, ds.sizes["group"])
+    if common is not None:
+        start = xr.apply_ufunc(
+            _grown, common, kwargs={"grow": grow}, dask="parallelized",
+            input_core_dims=[["which", "y", "x"]], output_core_dims=[["which", "y", "x"]],
+            output_dtypes=["i2"],
+        )  # fmt: skip
+    if columns:
+        good = ~dq.has_flag(ds["dq_pixel"], "DO_NOT_USE", "REFERENCE_PIXEL").reset_coords(drop=True)
+        good = good.drop_vars(["y", "x"], errors="ignore")
+        line = known.where(good, ds.sizes["group"]).min(ds.attrs["spatial_dim"])
+        start = np.minimum(start, line).astype("i2")
+    return start.transpose("which", "y", "x")
 
 
-def _column_start(ds: xr.Dataset, persistent: xr.DataArray) -> xr.DataArray:
-    good = ~dq.has_flag(ds["dq_pixel"], "DO_NOT_USE", "REFERENCE_PIXEL").drop_vars(
-        ["y", "x"], errors="ignore"
-    )
-    start = persistent.where(good, ds.sizes["group"]).min(ds.attrs["spatial_dim"])
-    return xr.broadcast(start, persistent)[0].transpose("y", "x").astype("i2")
-
-
-def _first_group_data(ds: xr.Dataset) -> xr.DataArray:
-    """Return the first saturated group of each pixel, NaN where there is none."""
-    first = ds[FIRST_GROUP].transpose("y", "x").compute()
-    return first.where(first > 0)
+def _grown(start: np.ndarray, grow: int) -> np.ndarray:
+    """Return the minimum of each layer over the box of neighbours."""
+    out, scratch = np.empty_like(start), np.empty_like(start[0])
+    for layer, grown in zip(start, out, strict=True):
+        box_minimum(layer, grow, scratch, grown)
+    return out
 
 
 @diagnostic(flag_saturation)
 def _plot(ds: xr.Dataset, *, ax: Axes | None = None, **imshow: Any) -> Axes:
     """Draw in which group each pixel saturates; pixels that never do stay blank."""
-    first = _first_group_data(ds)
-    n_y, n_x = first.shape
-    ax = style.axes(ax, size=(8.0, 2.6) if n_x >= n_y else (3.6, 7.0))
-    x, y = np.asarray(ds["x"]), np.asarray(ds["y"])
-    extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
-    last = ds.sizes.get("group", max(int(np.nan_to_num(first).max()), 2))
-    limits = (0.5, last + 0.5)
-    style.image(ax, first, extent=extent, label="first saturated group", limits=limits, **imshow)
-    ax.set_facecolor("0.92")
-    share = 100.0 * float(first.notnull().mean())
-    ax.set(xlabel="x [pix]", ylabel="y [pix]", title=f"{share:.2f}% of the pixels saturate")
-    return ax
+    return _flags.draw_first_group(
+        ds, FIRST_GROUP, ax, "first saturated group", "saturate", **imshow
+    )

@@ -1,8 +1,13 @@
-"""Undo the bending of the response by the polynomial of each pixel.
+r"""Undo the bending of the response by the polynomial of each pixel.
 
 A pixel collects charge ever more slowly as its well fills: the counts fall behind the light
 by a few per cent near saturation. The reference gives for each pixel the polynomial that
-turns measured counts above the bias into linear ones.
+turns measured counts into linear ones: counts above the bias for the detectors in the near
+infrared, and counts as they are, the level after reset included, for those of MIRI. So the
+step takes the counts as `subtract_bias` leaves them, which knows the difference by the mode.
+
+An error db of the bias changes the slope of a polynomial :math:`D + a D^2` by the part
+:math:`2 a\, db`: 2e-6 per DN for a = 1e-6 per DN, the same in all integrations.
 """
 
 from __future__ import annotations
@@ -12,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tsoxr import chunks, dq, schema
+from tsoxr import chunks, dq, history, schema
+from tsoxr.errors import SchemaError
 from tsoxr.kernels.detector import apply_linearity
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
@@ -35,8 +41,8 @@ def linearize(ds: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     ds : xarray.Dataset
-        Ramps with ``ramp`` (time, group, y, x), DN, bias subtracted, and ``linearity``
-        (coefficient, y, x), constant term first. Without ``linearity`` the data are
+        Ramps with ``ramp`` (time, group, y, x), DN, as `subtract_bias` leaves them, and
+        ``linearity`` (coefficient, y, x), constant term first. Without ``linearity`` the data are
         returned unchanged with a note: counts near saturation stay low by a few per cent,
         the same fraction at all times to first order, so a relative light curve feels a
         small part of it only.
@@ -46,13 +52,25 @@ def linearize(ds: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         As ``ds`` with ``ramp`` as float32. A pixel whose coefficients are not finite, or
         whose linear term is zero, keeps its counts and gains ``NO_LIN_CORR`` in
-        ``dq_pixel``; reference pixels and pixels flagged so keep theirs too.
+        ``dq_pixel``; reference pixels and pixels flagged so keep theirs too. NaN stays NaN.
+
+    Raises
+    ------
+    SchemaError
+        For a polynomial without linear term.
     """
     if "linearity" not in ds:
         note(
             "no linearity reference: data unchanged, counts near saturation stay low by a few per cent"
         )
         return ds
+    if ds["linearity"].sizes.get("coefficient", 0) < 2:
+        raise SchemaError(
+            f"linearize: 'linearity' has sizes {dict(ds['linearity'].sizes)}; it must have a dim "
+            "'coefficient' of 2 or more, constant term first; attach it with use_references"
+        )
+    if "subtract_bias" not in {record["step"] for record in history.records(ds.attrs)}:
+        note("subtract_bias was not run: the polynomial acts on the counts as they are")
     coefficients = ds["linearity"].transpose("coefficient", "y", "x").reset_coords(drop=True)
     unusable = ~np.isfinite(coefficients).all("coefficient") | (
         coefficients.isel(coefficient=1) == 0

@@ -38,7 +38,7 @@ _ANY = ("", "ANY", "N/A", "GENERIC")
 
 @step(
     kind=("ramps", "rates"),
-    adds=("gain", "read_noise", "superbias", "linearity", "saturation", "dark", "flat"),
+    adds=("gain", "read_noise", "superbias", "linearity", "saturation", "dark", "flat", "reset"),
 )
 def use_references(
     ds: xr.Dataset,
@@ -59,7 +59,7 @@ def use_references(
         A folder of JWST reference files, of which those that fit the detector, the subarray and
         the read-out pattern are taken; or ``{type: path, array or number}`` with types
         ``superbias``, ``dark``, ``linearity``, ``saturation``, ``gain``, ``readnoise``,
-        ``mask``, ``flat``. A ``readnoise`` file holds the noise of a difference of two
+        ``mask``, ``flat``, ``reset``. A ``readnoise`` file holds the noise of a difference of two
         reads, which is divided by the square root of 2; an array or a number given here is the
         noise of a single read, DN.
     types : tuple of str, optional
@@ -69,8 +69,9 @@ def use_references(
     -------
     xarray.Dataset
         As ``ds`` with ``gain`` (y, x) electron/DN, ``read_noise``, ``superbias`` and
-        ``saturation`` (y, x) DN, ``linearity`` (coefficient, y, x), ``dark`` (group, y, x) DN,
-        ``flat`` (y, x): what there was. Flags are added to ``dq_pixel`` (``dq`` for rates).
+        ``saturation`` (y, x) DN, ``linearity`` (coefficient, y, x), ``dark`` and ``reset``
+        (group, y, x) DN, ``flat`` (y, x): what there was. Darks and resets that differ between
+        the first integrations have ``nth_integration`` as their first dim. Flags are added to ``dq_pixel`` (``dq`` for rates).
         Each variable carries the path and the SHA-1 checksum of its file.
 
     Raises
@@ -143,7 +144,7 @@ def _from_array(ds: xr.Dataset, reftype: str, given: Any) -> xr.Dataset:
     wrong = {
         d: (n, ds.sizes[d]) for d, n in array.sizes.items() if d in ds.sizes and n != ds.sizes[d]
     }
-    unknown = [d for d in array.dims if d not in (*ds.dims, "coefficient")]
+    unknown = [d for d in array.dims if d not in (*ds.dims, "coefficient", "nth_integration")]
     if wrong or unknown or "time" in array.dims:
         raise SchemaError(
             f"use_references: {reftype!r} has dims {dict(array.sizes)}; the data have "
@@ -234,10 +235,15 @@ def _fitted(ds: xr.Dataset, file: ReferenceFile) -> xr.Dataset:
     shape, origin = _window(ds)
     part = reference_cut.cut(file, ds.attrs, shape, origin)
     factor = ds.attrs.get("gain_factor")
-    if file.reftype == "gain" and ds.attrs.get("gain_scaled") and factor is not None:
-        part = part.assign(
-            gain=(part["gain"] / np.float32(factor)).assign_attrs(part["gain"].attrs)
+    if file.reftype == "gain" and ds.attrs.get("gain_scaled"):
+        if factor is None:
+            note("rates are scaled by an unknown factor (S_GANSCL without GAINFACT): gain as filed")
+            return part
+        scaled = (part["gain"] / np.float32(factor)).assign_attrs(
+            {**part["gain"].attrs, "divided_by_gain_factor": float(factor)}
         )
+        note(f"gain divided by GAINFACT = {factor:g}, by which the rates were multiplied")
+        part = part.assign(gain=scaled)
     return part
 
 

@@ -1,0 +1,117 @@
+"""Pixels without light of the star, and which integration is the first: shared by subtractions."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from tsoxr import dq, lazy, modes
+from tsoxr.errors import ModeError
+from tsoxr.kernels.light import background_pixels
+from tsoxr.registry import derived, note
+
+__all__ = ["BAD", "nth_integration", "outputs", "reach", "sample_size", "unlit"]
+
+BAD = (
+    "DO_NOT_USE", "REFERENCE_PIXEL", "NON_SCIENCE", "DEAD", "HOT", "WARM", "RC", "TELEGRAPH",
+    "OPEN", "ADJ_OPEN", "OTHER_BAD_PIXEL",
+)  # fmt: skip
+"""Pixels with any of these flags do not measure what pixels have in common."""
+
+HALF_WIDTH = 6.0
+"""Reach of the light where the mode does not tell, pixels."""
+
+SAMPLE_MB = 256.0
+"""Most memory that sampled ramps may take as float32, megabytes."""
+
+
+def reach(ds: xr.Dataset, given: float | None, where: str) -> float:
+    """Return how far the light reaches from the trace, pixels: given, or the mode's.
+
+    Raises
+    ------
+    ValueError
+        For a negative number.
+    """
+    if given is None:
+        known = modes.step_defaults(ds.attrs.get("tso_mode"), "clean_1overf")
+        of_mode = known["trace_half_width"].value if "trace_half_width" in known else HALF_WIDTH
+        return float(derived(trace_half_width=float(of_mode)))
+    if not given >= 0:
+        raise ValueError(
+            f"{where}: trace_half_width is {given}; it must be 0 or more pixels; leave it out for "
+            "that of the mode"
+        )
+    return float(given)
+
+
+def unlit(ds: xr.Dataset, half_width: float) -> xr.DataArray:
+    """Return the good pixels that see no light of the star, (y, x) bool, lazy for lazy data.
+
+    They are farther than ``half_width`` from the trace and do not stand out of their line of
+    constant wavelength, in the median rise from the first to the last group.
+    """
+    mode = ds.attrs.get("tso_mode")
+    ends = ds["ramp"].isel(group=[0, -1]).transpose("time", "group", "y", "x")
+    good = ~dq.has_flag(ds["dq_pixel"], *BAD).transpose("y", "x")
+    find = partial(
+        _find,
+        half_width=half_width,
+        turned=ds.attrs["spatial_dim"] == "x",
+        point_source=mode in modes.names() and modes.get(str(mode)).imaging,
+    )
+    return lazy.static_from_sample(find, ends, good, dims=("y", "x"), dtype=bool)
+
+
+def _find(
+    ends: np.ndarray, good: np.ndarray, *, half_width: float, turned: bool, point_source: bool
+) -> np.ndarray:
+    rise = ends[:, 1].astype(np.float32) - ends[:, 0]
+    image = np.median(rise if rise.any() else ends[:, 0].astype(np.float32), axis=0)
+    image, good = (image.T, good.T) if turned else (image, good)
+    found = background_pixels(image, good, half_width, point_source=point_source)
+    return found.T if turned else found
+
+
+def outputs(ds: xr.Dataset) -> xr.DataArray:
+    """Return the output that reads each pixel, (y, x) int64 from 0."""
+    fast, n = ds.attrs["fast_dim"], int(ds.attrs.get("n_outputs", 1))
+    along = np.arange(ds.sizes[fast])
+    try:
+        interleaved = modes.detector(str(ds.attrs.get("detector"))).interleaved
+    except ModeError:
+        interleaved = False
+    label = along % n if interleaved else along * n // along.size
+    other = xr.DataArray(
+        np.zeros(ds.sizes[ds.attrs["slow_dim"]], np.int64), dims=ds.attrs["slow_dim"]
+    )
+    return (other + xr.DataArray(label, dims=fast)).transpose("y", "x")
+
+
+def nth_integration(ds: xr.Dataset, n: int) -> xr.DataArray:
+    """Return which of n calibrations, the last for all later ones, an integration takes.
+
+    Returns
+    -------
+    xarray.DataArray
+        (time,) int64 from 0, chunked as the ramps are.
+    """
+    if "integration" in ds.coords:
+        # Dataset.chunk wraps coordinates too; unwrapping these few numbers touches no data
+        number = np.asarray(ds["integration"].compute(scheduler="synchronous")).astype(np.int64)
+    else:
+        note(
+            "no coordinate 'integration': the first one here is taken for the first of the exposure"
+        )
+        number = np.arange(1, ds.sizes["time"] + 1)
+    which = xr.DataArray(np.clip(number - 1, 0, n - 1), dims="time")
+    sizes = ds["ramp"].chunksizes
+    return which.chunk(time=sizes["time"]) if sizes else which
+
+
+def sample_size(ds: xr.Dataset) -> int:
+    """Return how many whole ramps to look at: 32, or what `SAMPLE_MB` holds, at least 8."""
+    one = 4 * ds.sizes["group"] * ds.sizes["y"] * ds.sizes["x"]
+    return int(np.clip(SAMPLE_MB * 1e6 / one, 8, 32))
