@@ -32,6 +32,9 @@ FAST = {"reassoc", "contract", "nsz"}
 ENOUGH = 10000
 """So many pixels tell the standard deviation to a per cent, which is enough for weights."""
 
+ROUNDING = 1e-24
+"""Variance over squared mean of a template below which it is constant but for rounding."""
+
 N_HUBER, N_BIWEIGHT = 8, 3
 """Rounds of reweighting. The first are convex, and so do not depend on where they begin; the
 last ones leave far outliers out altogether."""
@@ -87,7 +90,8 @@ def _weighted_line(values, template, weights, n):  # noqa: ANN001, ANN202 -- num
         away = template[k] - mean_t
         variance += weights[k] * away * away
         covariance += weights[k] * away * (values[k] - mean_v)
-    scale = covariance / variance if variance > 0.0 else 0.0
+    # what rounding leaves of a constant template is no variance
+    scale = covariance / variance if variance > ROUNDING * total * mean_t * mean_t else 0.0
     return mean_v - scale * mean_t, scale
 
 
