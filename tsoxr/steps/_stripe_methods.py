@@ -25,10 +25,28 @@ from tsoxr.kernels.stripes import line_levels
 from tsoxr.steps import _stripes
 from tsoxr.steps._stripes import Method, axes_of, edges_of
 
-__all__ = ["VARIANCE_OF", "averages", "from_all_pixels", "lies_along", "scene_of", "with_terms"]
+__all__ = [
+    "VARIANCE_OF",
+    "averages",
+    "cleaned",
+    "from_all_pixels",
+    "lies_along",
+    "scene_of",
+    "with_terms",
+]
 
 VARIANCE_OF = {"mean": 1.0, "median": np.pi / 2.0}
 """Methods, and the variance of each for many Gaussian values over that of the mean."""
+
+
+def cleaned(
+    ds: xr.Dataset, scene: xr.DataArray, method: Method
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Return the ramps without stripes, the stripes, and the variance (slow) that is left."""
+    baseline, statistics = _stripes.static_levels(ds, scene, method)
+    return *_stripes.clean(ds, scene, baseline, method), _stripes.remaining_variance(
+        ds, statistics, method
+    )
 
 
 def lies_along(ds: xr.Dataset) -> bool:

@@ -21,27 +21,28 @@ mean of the same pixels is a linear function of the data.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from tsoxr import schema
-from tsoxr.errors import SchemaError
 from tsoxr.kernels.stripe_design import LAYERS
-from tsoxr.kernels.stripe_scaled import SCALES
 from tsoxr.kernels.stripe_scene import SCENE
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _rate_stripes, _stripe_methods, _stripes
+from tsoxr.steps import (
+    _clock_stripes,
+    _rate_stripes,
+    _stripe_checks,
+    _stripe_methods,
+    _stripes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["clean_1overf"]
-
-METHODS = ("mean", "median", "scaled", "polynomial", "odd_even")
-"""Ways to measure the stripes."""
 
 LARGEST_HALF_WIDTH = 20.0
 """Widest strip left out about the light where nobody says how wide, pixels."""
@@ -81,11 +82,12 @@ def clean_1overf(
     ds : xarray.Dataset
         Ramps with ``ramp`` (time, group, y, x), DN, bias subtracted, not yet linearized; or
         rates, where what is left of the stripes is one level per line and integration.
-    method : {"mean", "median", "scaled", "polynomial", "odd_even"}
+    method : {"mean", "median", "scaled", "polynomial", "odd_even", "fourier", "gp"}
         ``"mean"`` without outliers or ``"median"`` of the background pixels of a line;
         ``"scaled"``: all pixels, weighted with their noise, the star's light solved for;
         ``"polynomial"`` along the background of a line; ``"odd_even"``: a level for even and
-        one for odd pixels of each line.
+        one for odd pixels of each line. ``"fourier"`` and ``"gp"``, of ramps only: the drift at
+        each pixel, also within lines and across lines without background, from the clock.
     trace_half_width : float, optional
         Pixels farther than this from the middle of the light are background, pixels
         across dispersion. If not given, a quarter of the subarray's height, at most 20.
@@ -116,16 +118,19 @@ def clean_1overf(
         variance of the level of one group (for lines left as they are: of the stripes
         that stay in them); ``clean_1overf_stripe`` (time, group, slow_dim), DN, what was
         subtracted, with a dim ``output`` where there is more than one, or ``term`` where the
-        method has several for a line; ``clean_1overf_mask`` (y, x),
-        ``clean_1overf_n_pixels`` and ``clean_1overf_variance`` (slow_dim). Of rates, ``rate``
-        and ``level_variance`` are new. With a single integration the data are returned
+        method has several for a line, the mean over the line with ``"fourier"`` and ``"gp"``;
+        ``clean_1overf_mask`` (y, x), ``clean_1overf_n_pixels`` and ``clean_1overf_variance``
+        (slow_dim). Of rates, ``rate`` and ``level_variance`` are new. With a single integration the data are returned
         unchanged, with a note.
 
     Raises
     ------
+    ImportError
+        For method ``"gp"`` without the package celerite2.
     ValueError
-        For an unknown method, a number that is not positive, an order other than 1 or 2, a
-        factor per line where lines run along the spectrum, or a mask of another shape.
+        For ``"fourier"`` or ``"gp"`` with rates, an unknown method, a number that is not
+        positive, an order other than 1 or 2, a factor per line where lines run along the
+        spectrum, or a mask of another shape.
 
     Notes
     -----
@@ -146,16 +151,28 @@ def clean_1overf(
     pixels: all lines and outputs are solved together, with shift and width of the spectrum
     free as well, and with the covariance of the levels that the dark lines show as a prior.
 
+    ``"fourier"`` and ``"gp"`` take the residuals of the background in the order of read-out,
+    for noise of density :math:`A^2/f` with A measured from differences along the clock, and
+    estimate the drift at every pixel: cosines below 1136 Hz with that density as prior, or the
+    mean of a Gaussian process, which needs celerite2, reaches higher frequencies and
+    combines outputs by what they share. Use them where 1/f noise within lines matters: long
+    lines, few background pixels; with several outputs use ``"gp"``, because cosines are fitted
+    to each output alone and say little where it sees the spectrum. ``stripe_variance`` is then
+    that of the error per pixel, averaged over the line: taken for an error that the line has in
+    common, as extraction takes it, it makes error bars too large.
+
     References
     ----------
     .. [1] Schlawin et al. (2020), AJ 160, 231: 1/f noise of time series, row by row.
     .. [2] Rauscher (2015), PASP 127, 1144: the noise and its clocking.
     .. [3] Radica et al. (2023), MNRAS 524, 835: group-level stripes with a scaled median image.
     .. [4] Rybicki & Press (1992), ApJ 398, 169: minimum-variance estimates with a prior covariance.
+    .. [5] Rauscher (2024), PASP 136, 015001: 1/f noise as masked, weighted Fourier series.
+    .. [6] Foreman-Mackey et al. (2017), AJ 154, 220: Gaussian processes in linear time.
     """
     numbers = {"trace_half_width": trace_half_width, "min_pixels": min_pixels, "sigma": sigma}
-    _check(ds, method, numbers, mask)
-    _check_options(ds, method, scaled_by, order)
+    _stripe_checks.check(ds, method, numbers, mask)
+    _stripe_checks.check_options(ds, method, scaled_by, order)
     if trace_half_width is None:
         height = ds.sizes[ds.attrs["spatial_dim"]]
         trace_half_width = derived(trace_half_width=min(height / 4.0, LARGEST_HALF_WIDTH))
@@ -178,15 +195,18 @@ def clean_1overf(
         chosen = _stripe_methods.from_all_pixels(
             ramps, design, scene, sigma=sigma, scaled_by=scaled_by
         )
+    elif method in _clock_stripes.METHODS:
+        chosen = None
     elif method in _stripe_methods.VARIANCE_OF:
         chosen = _stripe_methods.averages(ramps, design, usable, method)
     else:
         chosen = _stripe_methods.with_terms(
             ramps, design, usable, order if method == "polynomial" else None
         )
-    baseline, statistics = _stripes.static_levels(ramps, design, chosen)
-    ramp, stripe = _stripes.clean(ramps, design, baseline, chosen)
-    variance = _stripes.remaining_variance(ramps, statistics, chosen)
+    if chosen is None:
+        ramp, stripe, variance = _clock_stripes.clean(ramps, design, method)
+    else:
+        ramp, stripe, variance = _stripe_methods.cleaned(ramps, design, chosen)
     units = ds["rate"].attrs.get("units", "DN s-1") if ramps is not ds else "DN"
     density, frequency = _stripes.power(
         ramps, ramp, design, "DN2 Hz-1" if units == "DN" else f"({units})2 Hz-1"
@@ -199,39 +219,6 @@ def clean_1overf(
     own = {"ramp": schema.label(ramp, "ramps", "ramp"), "stripe_variance": variance}
     kept = variance.assign_attrs(long_name="variance of the level of one group", units="DN2")
     return ds.assign(own | _diagnostics(ds, stripe, usable) | power | {VARIANCE: kept})
-
-
-def _check(ds: xr.Dataset, method: str, numbers: dict[str, float | None], mask: Any) -> None:
-    if method not in METHODS:
-        raise ValueError(f"clean_1overf: method is {method!r}; it must be one of {METHODS}")
-    for name, value in numbers.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"clean_1overf: {name} is {value}; it must be positive")
-    wanted = {"y": ds.sizes["y"], "x": ds.sizes["x"]}
-    if mask is not None and (not isinstance(mask, xr.DataArray) or dict(mask.sizes) != wanted):
-        found = dict(mask.sizes) if isinstance(mask, xr.DataArray) else type(mask).__name__
-        raise ValueError(
-            f"clean_1overf: mask is {found}; give a DataArray of bool with sizes {wanted}"
-        )
-
-
-def _check_options(ds: xr.Dataset, method: str, scaled_by: str, order: int) -> None:
-    if scaled_by not in SCALES:
-        raise ValueError(f"clean_1overf: scaled_by is {scaled_by!r}; it must be one of {SCALES}")
-    if order not in (1, 2):
-        raise ValueError(f"clean_1overf: order is {order}; it must be 1 or 2")
-    if method == "scaled" and scaled_by == "line" and _stripe_methods.lies_along(ds):
-        raise ValueError(
-            f"clean_1overf: scaled_by is 'line', but lines run along the spectrum "
-            f"({ds.attrs['fast_dim']}), where level and light of a line cannot be told apart; "
-            f"use scaled_by='wavelength'"
-        )
-    needed = ("ramp", "dq_group", "dq_pixel") if schema.kind_of(ds) == "ramps" else ("rate", "dq")
-    missing = [name for name in needed if name not in ds]
-    if missing:
-        raise SchemaError(
-            f"clean_1overf() needs {missing[0]!r}; this Dataset has {sorted(map(str, ds.variables))}"
-        )
 
 
 def _diagnostics(
