@@ -217,7 +217,7 @@ def scale_error(noise: float, spread: float, n: int) -> float:
     >>> round(scale_error(20.0, 700.0, 10000), 6)
     0.000293
     """
-    return noise / (spread * np.sqrt(0.95 * n))
+    return float(noise / (spread * np.sqrt(0.95 * n)))
 
 
 @numba.njit(cache=True, nogil=True)
