@@ -20,6 +20,13 @@ from tsoxr import registry, testing
 
 MODE = "nirspec-prism"
 OTHER_MODES = ("miri-lrs",)
+WITH = {
+    "correct_preamp": (MODE, "odd_even"),
+    "flag_reset_artifact": (MODE, "reset_artifact"),
+    "remove_emi": ("miri-lrs", "emi"),
+    "subtract_reset_anomaly": ("miri-lrs", "reset_anomaly"),
+}
+"""Steps that need a source of noise beside the standard ones to show anything: mode, source."""
 CHAIN = Path(__file__).parents[1] / "examples" / "chain.py"
 
 
@@ -48,6 +55,12 @@ def results() -> Iterator[tuple[str, xr.Dataset | Exception]]:
             of_kind[made.attrs["tso_kind"]] = made
     for name in sorted(set(registry.STEPS) - set(names)):
         kinds = registry.STEPS[name].kinds
+        if name in WITH:
+            mode, source = WITH[name]
+            noise = (*tsoxr.simulation.SETS["standard"], source)
+            given = {"n_integrations": 60, "seed": 1, "noise": noise}
+            yield name, _applied(name, tsoxr.simulate(mode, kind="ramps", **given))
+            continue
         start = next((of_kind[k] for k in kinds if k in of_kind), None)
         made = _applied(name, testing.example(kinds[0], MODE) if start is None else start)
         yield name, _one_that_shows(name, made)
