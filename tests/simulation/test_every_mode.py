@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tsoxr import dq, schema
-from tsoxr.simulation import SETUPS, exposure, simulate
+from tsoxr.simulation import SETUPS, Telescope, exposure, simulate
 from tsoxr.simulation.electronics import Electronics
+from tsoxr.simulation.labels import relative_flux
 from tsoxr.simulation.overview import line_light_curves, power_spectrum
 from tsoxr.simulation.prediction import along_wavelength, pixel_variance
 from tsoxr.simulation.ramp import draw_integration
@@ -29,6 +30,9 @@ CASES = {
     "miri-image": ("miri-imaging", {}),
 }
 
+LONG = 600
+"""Integrations of a transit that lasts minutes in every mode; only a few are drawn."""
+
 
 def small(case, **given):
     mode, chosen = CASES[case]
@@ -41,22 +45,19 @@ def test_every_mode_is_here():
 
 @pytest.mark.parametrize("case", CASES)
 def test_median_line_reduction_gives_the_light_curve_back(case):
-    # one depth at all wavelengths, so that overlapping orders carry the same curve
+    # one depth at all wavelengths, so that overlapping orders carry the same curve; and a
+    # transit of minutes, because NIRCam reads the pixels of a line up to a frame apart: the
+    # wings under a median see an ingress of a second 7 ppm before or after the star
     flat = {"feature_depth": 0.0, "limb_darkening": (0.2, 0.1), "noise": ()}
-    each = small(case, n_integrations=9, n_groups=3, **flat)
-    truth = each.truth(stripes=False)
+    each = small(case, n_integrations=LONG, n_groups=3, **flat)
+    drawn = np.linspace(0, LONG - 1, 9).astype(int)
     electronics = Electronics(each)
-    # NIRCam reads the pixels of a line up to a frame apart, and this transit lasts seconds:
-    # the wings under a median see it at another time than the star, which makes 7 ppm
-    at_once = each.setup.readout.slow_dim != each.setup.spatial_dim
     lines = np.stack(
-        [
-            line_light_curves(each, draw_integration(each, electronics, i), median=at_once)
-            for i in range(9)
-        ]
+        [line_light_curves(each, draw_integration(each, electronics, i)) for i in drawn]
     )
-    put_in = truth["flux"].values / truth["flux"].values[0]
+    put_in = relative_flux(each)[drawn]
     white = lines.sum(axis=1) / lines[0].sum()
+    assert put_in[0].min() == 1.0
     assert put_in.min() < 0.991
     if each.setup.imaging:
         mean = put_in @ each.component.spectrum / each.component.spectrum.sum()
@@ -142,3 +143,17 @@ def test_the_truth_of_each_order_is_written(tmp_path):
     each.write(tmp_path)
     # order 3 does not reach this subarray
     assert sorted(p.name for p in tmp_path.glob("*.nc")) == ["truth.nc", "truth_order2.nc"]
+
+
+@pytest.mark.parametrize(("case", "least", "most"), [("prism", 1.5, 2.5), ("soss", 19.0, 25.0)])
+def test_the_width_of_the_trace_is_that_of_its_image(case, least, most):
+    each = small(case, n_integrations=2, noise=(), telescope=Telescope(breathing=0.01))
+    truth = each.truth(stripes=False)
+    brightest = each.component.pixel[np.argmax(each.component.spectrum)]
+    column = each.component.share()[:, brightest]
+    above = np.flatnonzero(column >= 0.5 * column.max())
+    # a column of whole pixels tells the width to a pixel
+    assert abs(truth["trace_fwhm"].values[0] - above.size) < 1.0
+    assert least < truth["trace_fwhm"].values[0] < most
+    spectra = each.spectra()
+    np.testing.assert_allclose(spectra["trace_fwhm"], truth["trace_fwhm"], rtol=1e-6)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,6 +24,7 @@ from tsoxr.simulation.instruments import Choice, Function, Setup, with_levels
 from tsoxr.simulation.noise import chosen
 from tsoxr.simulation.patterns import pattern
 from tsoxr.simulation.planet import Planet, Spectral
+from tsoxr.simulation.produce import Produces
 from tsoxr.simulation.real_frame import frame_scene
 from tsoxr.simulation.scene import Component, Scene, build_scene
 from tsoxr.simulation.setups import setup
@@ -32,14 +32,11 @@ from tsoxr.simulation.star import Star, star_function
 from tsoxr.simulation.system import LightCurve, System, build_systems
 from tsoxr.simulation.telescope import Motion, Telescope, motion
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 __all__ = ["Exposure"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Exposure:
+class Exposure(Produces):
     """One simulated exposure of a star with a transiting planet.
 
     The parameters stand in groups: the observation (``mode`` to ``start``), the star
@@ -286,122 +283,3 @@ class Exposure:
     def replace(self, **changes: Any) -> Exposure:
         """Return the same exposure with other values of some parameters."""
         return replace(self, **changes)
-
-    # --------------------------------------------------------------- products
-
-    def ramps(self, chunks: int | None = None) -> xr.Dataset:
-        """Return raw ramps (time, group, y, x), DN: uint16, float32 without quantization.
-
-        Parameters
-        ----------
-        chunks : int, optional
-            Integrations per chunk of lazy ramps, which dask draws when they are asked for;
-            the values are the same. All are drawn now where left out.
-        """
-        from tsoxr.simulation import products
-
-        return products.ramps(self, chunks)
-
-    def rates(self) -> xr.Dataset:
-        """Return count rates (time, y, x), DN s-1, drawn without ramps."""
-        from tsoxr.simulation import products
-
-        return products.rates(self)
-
-    def spectra(self) -> xr.Dataset:
-        """Return spectra (time, wavelength), electron s-1, drawn without rates."""
-        from tsoxr.simulation import spectral
-
-        return spectral.spectra(self)
-
-    def lightcurves(self) -> xr.Dataset:
-        """Return relative light curves (time, wavelength) of ``n_bins`` bins."""
-        from tsoxr.simulation import spectral
-
-        return spectral.lightcurves(self)
-
-    def truth(self, *, stripes: bool = True) -> xr.Dataset:
-        """Return what was put in: light curves, spectrum, trace, hits, noise.
-
-        Parameters
-        ----------
-        stripes : bool
-            Add the level of every line of every group, which means to draw the 1/f noise.
-        """
-        from tsoxr.simulation import truth
-
-        return truth.truth(self, stripes=stripes)
-
-    def hit_mask(self) -> xr.DataArray:
-        """Return True where charge of a hit first appears, (time, group, y, x) bool."""
-        from tsoxr.simulation import truth
-
-        return truth.hit_mask(self)
-
-    def added_by_electronics(self, integration: int) -> xr.DataArray:
-        """Return what the read-out adds to one integration, (group, y, x) DN.
-
-        Parameters
-        ----------
-        integration : int
-            From 1, as in the coordinate ``integration``.
-        """
-        from tsoxr.simulation import truth
-
-        return truth.added_by_electronics(self, integration)
-
-    def plot(self) -> dict[str, Axes]:
-        """Draw one raw frame, a ramp, the noise on the clock and a plain light curve.
-
-        Returns
-        -------
-        dict of str to matplotlib.axes.Axes
-            ``frame``, ``ramp``, ``power`` and ``light``.
-        """
-        from tsoxr.simulation import overview
-
-        return overview.plot_overview(self)
-
-    def write(self, folder: str | Path, n_segments: int = 1) -> list[Path]:
-        """Write raw FITS segments and ``truth.nc``, one integration in memory at a time.
-
-        The truth is written without the stripes, which would be as long as the data; that of
-        other orders than ``order`` goes to ``truth_order2.nc`` and so on. Files
-        are 16 bit also without ``"quantization"``; without ``"bias"`` negative noise is lost.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Made where it does not exist.
-        n_segments : int
-            Number of files that the integrations are shared among.
-
-        Returns
-        -------
-        list of Path
-            The FITS files, in order of time.
-        """
-        from tsoxr.simulation import write
-
-        return write.write_segments(self, Path(folder), n_segments)
-
-    def write_references(self, folder: str | Path, *, errors: bool = False) -> list[Path]:
-        """Write the detector's properties as reference files in the JWST layout.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Made where it does not exist.
-        errors : bool
-            Write what a calibration would measure, with its errors, instead of the truth:
-            superbias and read noise from 100 darks, gain to 1 %, curvature of the response
-            to 0.5 %, flat to 0.3 %, nine of ten bad pixels known.
-
-        Returns
-        -------
-        list of Path
-            One file for each type of reference.
-        """
-        from tsoxr.simulation import write_references
-
-        return write_references.write_references(self, Path(folder), errors=errors)

@@ -25,6 +25,7 @@ __all__ = [
     "references",
     "relative_flux",
     "time_coordinates",
+    "trace_fwhm",
     "wavelength_map",
 ]
 
@@ -147,6 +148,13 @@ def references(exposure: Exposure) -> dict[str, xr.Variable]:
     dark = exposure.clock.group_time[:, None, None] * detector.dark / detector.gain
     out["dark"] = labelled("ramps", "dark", ("group", "y", "x"), dark.astype(np.float32))
     return out
+
+
+def trace_fwhm(exposure: Exposure) -> np.ndarray:
+    """Return the full width at half height where the spectrum is brightest, (time,) pixels."""
+    component = exposure.component
+    brightest = np.argmax(component.spectrum)
+    return component.fwhm[brightest] * (1.0 + exposure.motion.focus.mean(axis=1))
 
 
 def wavelength_map(exposure: Exposure) -> np.ndarray:

@@ -102,7 +102,7 @@ def overview(exposure: Exposure) -> Overview:
     )
 
 
-def line_light_curves(exposure: Exposure, ramp: np.ndarray, *, median: bool = True) -> np.ndarray:
+def line_light_curves(exposure: Exposure, ramp: np.ndarray) -> np.ndarray:
     """Return the light of each line of constant wavelength in one integration.
 
     Parameters
@@ -111,9 +111,6 @@ def line_light_curves(exposure: Exposure, ramp: np.ndarray, *, median: bool = Tr
         What is simulated.
     ramp : (group, y, x) float32
         One integration, DN.
-    median : bool
-        Subtract the median of each line, or outside the aperture of an image; without it,
-        all pixels are summed as they are.
 
     Returns
     -------
@@ -124,10 +121,8 @@ def line_light_curves(exposure: Exposure, ramp: np.ndarray, *, median: bool = Tr
     step = (ramp[-1].astype(float) - ramp[0]) * exposure.maps.gain
     good = exposure.maps.dq == 0
     if setup.imaging:
-        return np.array([_aperture_sum(exposure, step, good) if median else (step * good).sum()])
+        return np.array([_aperture_sum(exposure, step, good)])
     axis = 0 if setup.spatial_dim == "y" else 1
-    if not median:
-        return (step * good).sum(axis=axis)
     known = np.where(good, step, np.nan)
     lit = good.any(axis=axis)
     level = np.zeros(lit.shape)

@@ -31,6 +31,17 @@ class Profile:
         """Largest distance that holds light, in widths."""
         return max(-self.start, self.start + self.step * (self.cumulative.size - 1))
 
+    @property
+    def fwhm(self) -> float:
+        """Distance between the outermost points at half of the largest density, in widths."""
+        density = np.diff(self.cumulative)
+        half = 0.5 * density.max()
+        above = np.flatnonzero(density >= half)
+        first, last = above[0], above[-1]
+        left = (density[first] - half) / (density[first] - density[first - 1])
+        right = (density[last] - half) / (density[last] - density[last + 1])
+        return float(self.step * (last - first + left + right))
+
 
 def gaussian_profile(wing: float = 0.04, wing_scale: float = 4.0) -> Profile:
     """Return a Gaussian of unit width, a share ``wing`` of it ``wing_scale`` times as wide.

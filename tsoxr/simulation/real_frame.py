@@ -59,7 +59,7 @@ class FrameLight:
     def __init__(self, setup: Setup, model: OrderLight, image: np.ndarray) -> None:
         self._setup = setup
         self.order, self.pixel, self.wavelength = model.order, model.pixel, model.wavelength
-        self.center, self.width = model.center, model.width
+        self.center, self.width, self.fwhm = model.center, model.width, model.fwhm
         self._lit = slice(int(self.pixel.min()), int(self.pixel.max()) + 1)
         self._image = np.ascontiguousarray(image[:, self._lit])
         self._column = self.pixel - self._lit.start

@@ -94,6 +94,11 @@ class OrderLight:
         """Electrons of each wavelength, (wavelength,) electron/s."""
         return self.scale * self._relative
 
+    @property
+    def fwhm(self) -> np.ndarray:
+        """Full width of the profile at half its height, (wavelength,) pixels."""
+        return self.width * self._trace.profile.fwhm
+
     def _oriented(self, image: np.ndarray) -> np.ndarray:
         """View (y, x) as (spatial, dispersion)."""
         return image if self._setup.dispersion_dim == "x" else image.T
@@ -108,13 +113,13 @@ class OrderLight:
     @cached_property
     def offset(self) -> np.ndarray:
         """Mean delay with which the light is read, (wavelength,) s."""
-        delay = self._oriented(self._setup.readout.ticks * 1e-5)
+        delay = self._oriented(self._setup.readout.ticks * TICK)
         share = self._oriented(self.share())
         return (share * delay).sum(axis=0)[self.pixel] / share.sum(axis=0)[self.pixel]
 
     @cached_property
     def _delay(self) -> np.ndarray:
-        out = self._oriented(self._setup.readout.ticks * 1e-5).astype(np.float32)
+        out = self._oriented(self._setup.readout.ticks * TICK).astype(np.float32)
         mean = np.zeros(out.shape[1], dtype=np.float32)
         mean[self.pixel] = self.offset
         return out - mean

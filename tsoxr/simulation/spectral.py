@@ -14,7 +14,13 @@ import numpy as np
 import xarray as xr
 
 from tsoxr.dq import flag_attrs
-from tsoxr.simulation.labels import attributes, labelled, relative_flux, time_coordinates
+from tsoxr.simulation.labels import (
+    attributes,
+    labelled,
+    relative_flux,
+    time_coordinates,
+    trace_fwhm,
+)
 from tsoxr.simulation.prediction import spectral_variance
 from tsoxr.simulation.streams import stream
 
@@ -49,15 +55,13 @@ def _moved_spectrum(exposure: Exposure) -> np.ndarray:
 def _spectral_covariates(exposure: Exposure) -> dict[str, xr.Variable]:
     """Return what the steps on rates measure of each integration."""
     gain, moved = exposure.setup.constants.gain, exposure.motion
-    focus = 1.0 + moved.focus.mean(axis=1)
     values = {
         "trace_shift": moved.across.mean(axis=1),
         "trace_shift_dispersion": moved.along.mean(axis=1),
         "background_level": np.full(exposure.n_integrations, exposure.scene.sky.mean() / gain),
     }
     if not exposure.setup.imaging:
-        middle = exposure.component.width[np.argmax(exposure.component.spectrum)]
-        values["trace_fwhm"] = 2.3548 * middle * focus
+        values["trace_fwhm"] = trace_fwhm(exposure)
     return {k: labelled("spectra", k, ("time",), v.astype(np.float32)) for k, v in values.items()}
 
 

@@ -13,6 +13,7 @@ from tsoxr.simulation.labels import (
     detector_coordinates,
     relative_flux,
     time_coordinates,
+    trace_fwhm,
     wavelength_map,
 )
 from tsoxr.simulation.pixels import response
@@ -50,8 +51,8 @@ def truth(exposure: Exposure, *, stripes: bool = True) -> xr.Dataset:
         white light as scalars ``white_*_error``; ``trace_center``, ``trace_sigma``
         (dispersion), ``profile``, ``pixel_wavelength``, noise-free ``rate`` (y, x) out of
         transit, its ``background`` and ``bad_pixel`` flags; the mean pose, ``shift``,
-        ``shift_dispersion``, ``roll``, ``focus`` and ``throughput``, and the settling
-        ``response`` (time); ``stripe`` (time, group, slow), with a dim ``output`` where
+        ``shift_dispersion``, ``roll``, ``focus`` and ``throughput``, the ``trace_fwhm`` of
+        spectra and the settling ``response`` (time); ``stripe`` (time, group, slow), with a dim ``output`` where
         blocks of a line are read side by side, the mean over each line of what the
         electronics add; and the deposits of the hits, ``hit_*`` (hit). The transit's
         parameters are attributes.
@@ -94,6 +95,9 @@ def _motion(exposure: Exposure) -> dict[str, xr.Variable]:
         name: _variable(("time",), getattr(exposure.motion, part).mean(axis=1), units, text)
         for part, (name, units, text) in names.items()
     }
+    if not exposure.setup.imaging:
+        text = "full width at half height where the spectrum is brightest"
+        out["trace_fwhm"] = _variable(("time",), trace_fwhm(exposure), "pix", text)
     settled = np.ones(exposure.n_integrations)
     if response(exposure, 0) is not None:
         every = range(exposure.n_integrations)
