@@ -9,9 +9,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tsoxr.kernels.saturation import box_minimum
+from tsoxr.kernels.saturation import box_minimum, fill_first_above
 
-__all__ = ["drop_groups", "first_above", "flag_above"]
+__all__ = ["FEWEST", "drop_groups", "first_above", "flag_above"]
 
 FEWEST = 2
 """Groups that make a slope."""
@@ -76,14 +76,10 @@ def first_above(ramp, limit):  # noqa: ANN001, ANN201 -- numba
     (time, y, x) int16
         The number of groups where there is none.
     """
-    n_time, n_group, n_y, n_x = ramp.shape
-    first = np.full((n_time, n_y, n_x), n_group, np.int16)
+    n_time, _, n_y, n_x = ramp.shape
+    first = np.empty((n_time, n_y, n_x), np.int16)
     for t in range(n_time):
-        for g in range(n_group - 1, -1, -1):
-            for y in range(n_y):
-                for x in range(n_x):
-                    if ramp[t, g, y, x] >= limit[y, x]:
-                        first[t, y, x] = g
+        fill_first_above(ramp[t], limit, first[t])
     return first
 
 

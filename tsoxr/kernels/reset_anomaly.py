@@ -73,7 +73,7 @@ def decay_of_levels(levels: np.ndarray, times: np.ndarray, *, starts: bool) -> n
     Parameters
     ----------
     levels : (time, group, parity) float
-        From `parity_levels`, of a sample of the integrations.
+        From `parity_levels`, of a sample of the integrations; those with NaN are passed over.
     times : (group,) float
         Time since reset, s; `FEWEST_GROUPS` or more.
     starts : bool
@@ -84,11 +84,13 @@ def decay_of_levels(levels: np.ndarray, times: np.ndarray, *, starts: bool) -> n
     -------
     (2, group, parity) float32
         DN, in the first and in all later integrations; 0 in the last but one group, as a
-        constant cannot be told from the bias. 0 throughout where there are no levels.
+        constant cannot be told from the bias. 0 throughout where no integration has levels.
     """
+    known = np.isfinite(levels).all(axis=(1, 2))
+    starts, levels = starts and bool(known[0]), levels[known]
     n_time, n_group, _ = levels.shape
     out = np.zeros((2, n_group, 2))
-    if not np.isfinite(levels).all():
+    if n_time == 0:
         return out.astype(np.float32)
     later = levels[1:] if starts and n_time > 1 else levels
     # offsets of whole integrations (reset noise, pedestal) leave before the median

@@ -15,12 +15,22 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["box_minimum", "flag_saturated", "saturation_start"]
+__all__ = ["box_minimum", "fill_first_above", "flag_saturated", "saturation_start"]
 
 
 @numba.njit(cache=True, nogil=True)
-def _first_above(ramp, limit, first):  # noqa: ANN001, ANN202 -- numba
-    """Fill ``first`` (y, x) with the first group at or above the limit, n_group where none is."""
+def fill_first_above(ramp, limit, first):  # noqa: ANN001, ANN201 -- numba
+    """Fill ``first`` (y, x) with the first group at or above the limit, n_group where none is.
+
+    Parameters
+    ----------
+    ramp : (group, y, x) number
+        Counts of one integration; NaN is below.
+    limit : (y, x) float32
+        Limit of each pixel.
+    first : (y, x) int16
+        Overwritten.
+    """
     n_group, n_y, n_x = ramp.shape
     first[:] = n_group
     for g in range(n_group):
@@ -90,7 +100,7 @@ def saturation_start(ramp, limit, zero, ahead, before):  # noqa: ANN001, ANN201 
     n_time, _, n_y, n_x = ramp.shape
     start = np.empty((n_time, 2, n_y, n_x), np.int16)
     for t in range(n_time):
-        _first_above(ramp[t], limit, start[t, 0])
+        fill_first_above(ramp[t], limit, start[t, 0])
         _first_suspect(ramp[t], limit, zero, ahead, before, start[t, 0], start[t, 1])
     return start
 
@@ -153,7 +163,7 @@ def flag_saturated(ramp, dq, limit, zero, start, ahead, before, grow, bits):  # 
     first = np.empty((2, n_y, n_x), np.int16)
     grown, scratch = np.empty_like(first), np.empty_like(first[0])
     for t in range(n_time):
-        _first_above(ramp[t], limit, first[0])
+        fill_first_above(ramp[t], limit, first[0])
         _first_suspect(ramp[t], limit, zero, ahead, before, first[0], first[1])
         if grow > 0 and first[1].min() < n_group:
             box_minimum(first[0], grow, scratch, grown[0])

@@ -28,6 +28,9 @@ __all__ = [
     "Sample",
     "detector",
     "sample",
+    "sample_size",
+    "slope_weights",
+    "times_since_first",
     "timing",
 ]
 
@@ -201,7 +204,7 @@ def sample(
         ds["dark_rate"] if "dark_rate" in ds else xr.DataArray(0.0),
         layers,
         dims=("layer", "y", "x"),
-        n_sample=_sample_size(ds),
+        n_sample=sample_size(ds),
     )
     measured = schema.label(found.isel(layer=3, y=0, x=0, drop=True), "ramps", "read_noise")
     return Sample(
@@ -212,10 +215,22 @@ def sample(
     )
 
 
-def _sample_size(ds: xr.Dataset) -> int:
-    """Return how many whole ramps to look at: 32, or what `SAMPLE_MB` holds, at least 8."""
+def sample_size(ds: xr.Dataset, most: int = 32) -> int:
+    """Return how many whole ramps to look at: ``most``, or what `SAMPLE_MB` holds, at least 8."""
     one = 4 * ds.sizes["group"] * ds.sizes["y"] * ds.sizes["x"]
-    return int(np.clip(SAMPLE_MB * 1e6 / one, 8, 32))
+    return int(np.clip(SAMPLE_MB * 1e6 / one, 8, most))
+
+
+def times_since_first(ds: xr.Dataset, where: str) -> np.ndarray:
+    """Return the time of each group since the first, (group,) s; raises as `timing`."""
+    return np.concatenate([[0.0], np.cumsum(timing(ds, where).interval)])
+
+
+def slope_weights(ds: xr.Dataset, where: str) -> xr.DataArray:
+    """Return the weights (group,) of a least-squares slope along the ramp, s-1."""
+    time = times_since_first(ds, where)
+    away = time - time.mean()
+    return xr.DataArray((away / (away**2).sum()).astype("f4"), dims="group")
 
 
 @dataclass(frozen=True)

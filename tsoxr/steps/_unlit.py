@@ -8,23 +8,16 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import dq, lazy, modes
-from tsoxr.errors import ModeError
+from tsoxr.kernels.detector import level_labels
 from tsoxr.kernels.light import background_pixels
 from tsoxr.registry import derived, note
+from tsoxr.steps._flags import integration_numbers
+from tsoxr.steps._stripes import BAD, has_interleaved_outputs
 
-__all__ = ["BAD", "nth_integration", "outputs", "reach", "sample_size", "unlit"]
-
-BAD = (
-    "DO_NOT_USE", "REFERENCE_PIXEL", "NON_SCIENCE", "DEAD", "HOT", "WARM", "RC", "TELEGRAPH",
-    "OPEN", "ADJ_OPEN", "OTHER_BAD_PIXEL",
-)  # fmt: skip
-"""Pixels with any of these flags do not measure what pixels have in common."""
+__all__ = ["n_fitted", "nth_integration", "outputs", "reach", "unlit"]
 
 HALF_WIDTH = 6.0
 """Reach of the light where the mode does not tell, pixels."""
-
-SAMPLE_MB = 256.0
-"""Most memory that sampled ramps may take as float32, megabytes."""
 
 
 def reach(ds: xr.Dataset, given: float | None, where: str) -> float:
@@ -77,17 +70,25 @@ def _find(
 
 def outputs(ds: xr.Dataset) -> xr.DataArray:
     """Return the output that reads each pixel, (y, x) int64 from 0."""
-    fast, n = ds.attrs["fast_dim"], int(ds.attrs.get("n_outputs", 1))
-    along = np.arange(ds.sizes[fast])
-    try:
-        interleaved = modes.detector(str(ds.attrs.get("detector"))).interleaved
-    except ModeError:
-        interleaved = False
-    label = along % n if interleaved else along * n // along.size
-    other = xr.DataArray(
-        np.zeros(ds.sizes[ds.attrs["slow_dim"]], np.int64), dims=ds.attrs["slow_dim"]
+    fast, slow = ds.attrs["fast_dim"], ds.attrs["slow_dim"]
+    labels = level_labels(
+        ds.sizes[fast], int(ds.attrs.get("n_outputs", 1)),
+        interleaved=has_interleaved_outputs(ds), by_parity=False,
+    )  # fmt: skip
+    line = xr.DataArray(labels, dims=fast).expand_dims({slow: ds.sizes[slow]})
+    return line.transpose("y", "x").copy()
+
+
+def n_fitted(labels: xr.DataArray, n: int) -> xr.DataArray:
+    """Return how many pixels have each of n labels, (output,) int32, lazy for lazy labels."""
+    found = lazy.static_from_sample(
+        _counted, labels, xr.DataArray(np.zeros(n), dims="output"), dims=("output",), dtype="i4"
     )
-    return (other + xr.DataArray(label, dims=fast)).transpose("y", "x")
+    return found.assign_attrs(long_name="pixels without light that measure", units="1")
+
+
+def _counted(labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    return np.bincount(labels[labels >= 0], minlength=sizes.size)
 
 
 def nth_integration(ds: xr.Dataset, n: int) -> xr.DataArray:
@@ -98,20 +99,10 @@ def nth_integration(ds: xr.Dataset, n: int) -> xr.DataArray:
     xarray.DataArray
         (time,) int64 from 0, chunked as the ramps are.
     """
-    if "integration" in ds.coords:
-        # Dataset.chunk wraps coordinates too; unwrapping these few numbers touches no data
-        number = np.asarray(ds["integration"].compute(scheduler="synchronous")).astype(np.int64)
-    else:
+    if "integration" not in ds.coords:
         note(
             "no coordinate 'integration': the first one here is taken for the first of the exposure"
         )
-        number = np.arange(1, ds.sizes["time"] + 1)
-    which = xr.DataArray(np.clip(number - 1, 0, n - 1), dims="time")
+    which = xr.DataArray(np.clip(integration_numbers(ds) - 1, 0, n - 1), dims="time")
     sizes = ds["ramp"].chunksizes
     return which.chunk(time=sizes["time"]) if sizes else which
-
-
-def sample_size(ds: xr.Dataset) -> int:
-    """Return how many whole ramps to look at: 32, or what `SAMPLE_MB` holds, at least 8."""
-    one = 4 * ds.sizes["group"] * ds.sizes["y"] * ds.sizes["x"]
-    return int(np.clip(SAMPLE_MB * 1e6 / one, 8, 32))

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import chunks, dq, lazy, schema
-from tsoxr.kernels.group_flags import drop_groups
+from tsoxr.kernels.group_flags import FEWEST, drop_groups
 from tsoxr.registry import diagnostic, note, step
 from tsoxr.steps import _flags
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["flag_groups"]
 
 USABLE = "flag_groups_usable"
-FEWEST = 2
 
 
 @step(kind="ramps", needs=("ramp", "dq_group"), adds=(USABLE,))

@@ -44,6 +44,7 @@ __all__ = ["subtract_bias"]
 LEVEL = "subtract_bias_level"
 OFFSET = "subtract_bias_offset"
 SCALE = "subtract_bias_scale"
+N_PIXELS = "subtract_bias_pixels"
 
 METHODS = ("reference", "rescaled", "first_group", "none")
 
@@ -89,8 +90,9 @@ def subtract_bias(
         ``subtract_bias_level`` (y, x), DN: what was subtracted. Rescaled, it is the
         reference, and ``subtract_bias_offset`` (time, output), DN, and
         ``subtract_bias_scale`` (time, output) say what was made of it: the offset is added to
-        the median of the reference, the scale multiplies what is above that median. An
-        output with too few pixels without light takes the reference as it is.
+        the median of the reference, the scale multiplies what is above that median;
+        ``subtract_bias_pixels`` (output,) is the number of pixels without light that measured
+        them. An output with fewer than 16 takes the reference as it is: offset 0, scale 1.
 
     Raises
     ------
@@ -167,6 +169,7 @@ def _rescaled(ds: xr.Dataset, bias: xr.DataArray, half_width: float) -> xr.Datas
                 long_name="bias above the reference", units="DN"
             ),
             SCALE: one.isel(term=1).assign_attrs(long_name="scale of the bias pattern", units="1"),
+            N_PIXELS: _unlit.n_fitted(labels, n),
         }
     )
 
@@ -182,13 +185,13 @@ def _levels(
     """Return level and scale (time, 1, output, term); those of the reference where none is found."""
     none = np.zeros((1, *pattern.shape), np.float32)
     found = template_scales(first, none, pattern, labels, outputs.size)
+    unknown = ~found.any(axis=-1)  # too few pixels, in all integrations or in this one
     for c in range(outputs.size):
-        here = labels == c
-        if np.count_nonzero(here) < FEWEST:
-            found[:, :, c] = (float(middle), 1.0)
-        elif not np.ptp(pattern[here]) > 0:  # a reference without pattern
-            found[:, :, c, 0] -= pattern[here][0]
+        own = pattern[labels == c]
+        if own.size and not np.ptp(own) > 0:  # a reference without pattern
+            found[:, :, c, 0] -= own[0]
             found[:, :, c, 1] = 1.0
+    found[unknown] = (float(middle), 1.0)
     return (found,)
 
 
@@ -264,6 +267,11 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes | dict[str, Axes]:
         line.plot(when, ds[name].transpose("time", "output").values, ".", ms=3)
         line.set(ylabel=style.label_of(ds[name]))
     low.set(xlabel="time since the first integration [h]")
+    few = int((ds[N_PIXELS].compute() < FEWEST).sum())
+    if few:
+        middle.set_title(
+            f"too few pixels without light in {few} of {ds.sizes['output']} outputs: as the reference"
+        )
     return {"bias": _draw_image(top, ds, bias), "offset": middle, "scale": low}
 
 

@@ -106,10 +106,7 @@ def _rate(ds: xr.Dataset, dark: xr.DataArray) -> xr.DataArray:
     if ds.sizes["group"] < 2:
         note("integrations of one group: the noise of the dark is not carried")
         return xr.zeros_like(dark.isel({NTH: -1, "group": -1}))
-    interval = _ramps.timing(ds, "subtract_dark").interval
-    time = np.concatenate([[0.0], np.cumsum(interval)])
-    away = time - time.mean()
-    weights = xr.DataArray((away / (away**2).sum()).astype("f4"), dims="group")
+    weights = _ramps.slope_weights(ds, "subtract_dark")
     return (dark.isel({NTH: -1}) * weights).sum("group").clip(min=0.0).astype("f4")
 
 

@@ -63,8 +63,9 @@ def subtract_reset_anomaly(
         As ``ds`` with ``ramp`` as float32. Adds ``subtract_reset_anomaly_signal``
         (nth_integration, group, parity), DN: what was subtracted from the rows of each
         parity, in the first and in later integrations; the median over the pixels for a
-        reference. A pixel whose reference is not finite keeps its counts and gains
-        ``UNRELIABLE_DARK`` in ``dq_pixel``.
+        reference, and 0 throughout where an estimate finds no pixel without light in rows of
+        both parities, so that the counts stay as they are. A pixel whose reference is not finite
+        keeps its counts and gains ``UNRELIABLE_DARK`` in ``dq_pixel``.
 
     Raises
     ------
@@ -111,10 +112,9 @@ def _parity(ds: xr.Dataset) -> xr.DataArray:
 
 def _estimated(ds: xr.Dataset, half_width: float) -> xr.DataArray:
     """Return the signal (nth_integration, group, parity), float32 DN, lazy for lazy data."""
-    times = np.concatenate([[0.0], np.cumsum(_ramps.timing(ds, "subtract_reset_anomaly").interval)])
+    times = _ramps.times_since_first(ds, "subtract_reset_anomaly")
     number = _unlit.nth_integration(ds, 2).compute(scheduler="synchronous")
     find = partial(_find, times=times, starts=bool(number[0] == 0))
-    one = 4e-6 * ds.sizes["group"] * ds.sizes["y"] * ds.sizes["x"]
     return lazy.static_from_sample(
         find,
         ds["ramp"].transpose(*DIMS),
@@ -122,7 +122,7 @@ def _estimated(ds: xr.Dataset, half_width: float) -> xr.DataArray:
         _parity(ds),
         xr.DataArray(np.zeros((2, 2)), dims=(NTH, "parity")),
         dims=(NTH, "group", "parity"),
-        n_sample=int(np.clip(_unlit.SAMPLE_MB / one, 8, MOST_SAMPLED)),
+        n_sample=_ramps.sample_size(ds, MOST_SAMPLED),
     )
 
 
@@ -201,5 +201,7 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         if signal.shape[0] > 1:
             ax.plot(group, signal[0, :, p], "--", color=color, label=f"{rows}, first integration")
     ax.axhline(0.0, color=style.COLORS["before"], lw=0.8)
+    if not signal.any():
+        ax.set_title("no pixel without light: data unchanged")
     ax.legend()
     return ax

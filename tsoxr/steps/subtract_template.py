@@ -23,7 +23,7 @@ import xarray as xr
 
 from tsoxr import chunks, lazy, schema
 from tsoxr.errors import SchemaError
-from tsoxr.kernels.subtraction import subtract_scaled, template_scales, time_median_of
+from tsoxr.kernels.subtraction import FEWEST, subtract_scaled, template_scales, time_median_of
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
 from tsoxr.steps import _ramps, _unlit
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["subtract_template"]
 
 SCALE = "subtract_template_scale"
+N_PIXELS = "subtract_template_pixels"
 TREND = "subtract_template_trend"
 DIMS = ("time", "group", "y", "x")
 
@@ -71,9 +72,11 @@ def subtract_template(
     xarray.Dataset
         As ``ds`` with ``ramp`` as float32; pixels where the template is not finite keep
         their counts. Adds ``subtract_template_scale`` (time, group, output), the strength
-        that was subtracted (0 where fewer than 16 pixels see no light), and ``subtract_template_trend`` (time, output), s-1, its slope
-        along the ramp: what was taken from the rates is this times the template, and
-        it is a covariate for light curves.
+        that was subtracted; ``subtract_template_pixels`` (output,), the pixels without light
+        that measured it (the strength is 0, and the counts are unchanged, where they are fewer
+        than 16); and ``subtract_template_trend`` (time, output), s-1, the slope of the strength
+        along the ramp: what was taken from the rates is this times the template, and it is a
+        covariate for light curves.
 
     Raises
     ------
@@ -90,7 +93,8 @@ def subtract_template(
     read_by = _unlit.outputs(ds) if by_output else xr.zeros_like(_unlit.outputs(ds))
     usable = _unlit.unlit(ds, half_width) & np.isfinite(image)
     labels = read_by.where(usable, -1).astype(np.int64)
-    scale = _scale(ds, image, labels, int(read_by.max()) + 1, static=static)
+    n = int(read_by.max()) + 1
+    scale = _scale(ds, image, labels, n, static=static)
     coefficients = xr.concat([xr.zeros_like(scale), scale], "term").transpose(..., "term")
     (ramp,) = chunks.per_chunk(
         _subtract, ds["ramp"].transpose(*DIMS), image, read_by,
@@ -100,9 +104,10 @@ def subtract_template(
     found = {
         "ramp": schema.label(ramp.transpose(*ds["ramp"].dims), "ramps", "ramp"),
         SCALE: scale.assign_attrs(long_name="strength of the template", units="1"),
+        N_PIXELS: _unlit.n_fitted(labels, n),
     }
     if ds.sizes["group"] > 1:
-        trend = (scale * _slope_weights(ds)).sum("group").astype("f4")
+        trend = (scale * _ramps.slope_weights(ds, "subtract_template")).sum("group").astype("f4")
         found[TREND] = trend.assign_attrs(long_name="trend of the template", units="s-1")
     return ds.assign(found)
 
@@ -134,7 +139,7 @@ def _scale(
     """Return the strength of the template, (time, group, output) float32."""
     ramp = ds["ramp"].transpose(*DIMS)
     usual = lazy.static_from_sample(
-        _usual, ramp, dims=("group", "y", "x"), n_sample=_unlit.sample_size(ds)
+        _usual, ramp, dims=("group", "y", "x"), n_sample=_ramps.sample_size(ds)
     )
     sizes = xr.DataArray(np.zeros(n), dims="output")
     (scale,) = chunks.per_chunk(
@@ -178,14 +183,6 @@ def _subtract(*arrays: np.ndarray) -> tuple[np.ndarray]:
     return (subtract_scaled(*arrays),)
 
 
-def _slope_weights(ds: xr.Dataset) -> xr.DataArray:
-    """Return the weights (group,) of a least-squares slope along the ramp, s-1."""
-    interval = _ramps.timing(ds, "subtract_template").interval
-    time = np.concatenate([[0.0], np.cumsum(interval)])
-    away = time - time.mean()
-    return xr.DataArray((away / (away**2).sum()).astype("f4"), dims="group")
-
-
 @diagnostic(subtract_template)
 def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the strength of the template in each group against time."""
@@ -199,5 +196,10 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     last = ds.sizes["group"] - 1
     for g in sorted({0, last // 2, last}):
         ax.plot(style.hours(ds), scale.isel(group=g), ".", ms=3, label=f"group {g + 1}")
+    few = int((ds[N_PIXELS].compute() < FEWEST).sum())
+    if few:
+        ax.set_title(
+            f"too few pixels without light in {few} of {ds.sizes['output']} outputs: unchanged"
+        )
     ax.legend()
     return ax
