@@ -118,6 +118,11 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
             ("y", "x"), ("float32", "float64"), "DN2 s-2", "variance of the level subtracted from each line",
             units_allowed=("MJy2", "MJy2 sr-2"),
         ),
+        "level_factor": Variable(
+            ("y", "x", "output", "level_mode"), ("float32", "float64"), "DN s-1",
+            "factor of the covariance of the levels of lines along the spectrum",
+            units_allowed=("MJy", "MJy sr-1"),
+        ),
     },
     "spectra": {
         **_TIME,
@@ -133,7 +138,8 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "dq": Variable(("time", "wavelength"), ("uint32",), "1", "data quality", required=True),
         "n_pixels": Variable(("wavelength",), ("float32", "float64"), "pix", "pixels in the aperture"),
         "level_error": Variable(
-            ("wavelength",), ("float32", "float64"), "electron s-1", "part of the error common to all wavelengths",
+            ("wavelength", "level_mode"), ("float32", "float64"), "electron s-1",
+            "errors that all wavelengths share, independent of each other",
             units_allowed=("DN s-1", "Jy", "mJy", "MJy", "MJy sr-1", "electron", "1"),
         ),
         "read_offset": Variable(("wavelength",), ("float32", "float64"), "s", "read-out delay within a frame"),

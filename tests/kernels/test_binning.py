@@ -24,7 +24,7 @@ def summed(flux, bounds, wavelength, *, error=None, dq=None, expected=None, comm
     error = np.ones_like(flux) if error is None else np.asarray(error, np.float32)
     dq = np.zeros(flux.shape, np.uint32) if dq is None else dq
     expected = np.median(flux, axis=0).astype(float) if expected is None else expected
-    common = np.zeros(flux.shape[1]) if common is None else common
+    common = np.zeros((flux.shape[1], 1)) if common is None else common
     members = overlaps(*pixel_limits(wavelength), np.asarray(bounds, float))
     return bin_sum(flux, error, dq, expected, common, members, bits=BITS, min_fraction=0.5)
 
@@ -134,7 +134,7 @@ def test_errors_are_the_scatter(shared):
     n = 6000
     spectrum = np.linspace(900, 1100, 20)
     sigma = np.linspace(5, 9, 20)
-    common = np.full(20, shared)
+    common = np.full((20, 1), shared)
     flux = spectrum + rng.normal(0, sigma, (n, 20)) + shared * rng.standard_normal((n, 1))
     error = np.broadcast_to(np.hypot(sigma, shared), flux.shape)
     dq = (rng.random(flux.shape) < 0.03).astype(np.uint32)

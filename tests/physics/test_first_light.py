@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tsoxr
+
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "first_light.py"
 
 
@@ -70,3 +72,25 @@ def test_miri_comes_back_too(first_light):
     found = first_light.score("miri-lrs", 5, 60)
     assert found.over_limit < 1.4  # 60 points: 9 % of scatter of the scatter
     assert abs(found.z_white) < 3
+
+
+@pytest.mark.parametrize("method", ["mean", "scaled"])
+def test_stripes_along_the_spectrum_are_in_the_error_of_the_white_light(first_light, method):
+    given = {"subarray": "SUBGRISM64", "n_groups": 4, "n_integrations": 24, "brightness": 1.0}
+    ratios, limits = [], []
+    for seed in range(3):
+        exposure = tsoxr.simulation.exposure("nircam-grism", seed=seed, **given)
+        ds, truth = exposure.ramps(), exposure.truth()
+        for name in first_light.RAMPS + first_light.RATES:
+            options = {"method": method} if name == "clean_1overf" else {}
+            ds = getattr(tsoxr.steps, name)(ds, **options)
+        white = ds.tso.white_light()
+        model = (truth["white_flux"] / truth["white_flux"].median()).values
+        relative = white["flux"].values[:, 0] / model
+        ratios.append(np.std(relative) / float(white["flux_error"].median()))
+        limits.append(1e6 * np.std(relative) / float(truth["white_flux_error"]))
+    # what stays in the lines on the spectrum is most of the noise, not of the prediction
+    assert min(limits) > 1.2
+    # 24 points tell a scatter to 15 %; the covariance comes from the slow modes of one
+    # exposure's drift, of which a handful carry the white light: 30 % for each seed
+    assert np.mean(ratios) == pytest.approx(1.0, abs=2 * np.hypot(0.15, 0.3) / np.sqrt(3))

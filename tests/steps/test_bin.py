@@ -186,11 +186,14 @@ def test_errors_in_common_add_up():
     rng = np.random.default_rng(0)
     n, m = 500, 40
     own, shared = 3.0, 2.0
-    flux = 100 + rng.normal(0, own, (n, m)) + shared * rng.standard_normal((n, 1))
+    # two outputs, each with an error of its own for its half of the wavelengths
+    levels = shared * np.repeat(np.eye(2), m // 2, axis=0)
+    flux = 100 + rng.normal(0, own, (n, m)) + rng.standard_normal((n, 2)) @ levels.T
     ds = by_hand(np.linspace(1, 2, m), flux, error=np.hypot(own, shared))
-    ds["level_error"] = ("wavelength", np.full(m, shared, np.float32), {"units": "electron s-1"})
+    dims = ("wavelength", "level_mode")
+    ds["level_error"] = (dims, levels.astype(np.float32), {"units": "electron s-1"})
     curve = white_light(ds)
-    expected = np.hypot(own * np.sqrt(m), shared * m) / (100 * m)
+    expected = np.hypot(own * np.sqrt(m), np.sqrt(2) * shared * m / 2) / (100 * m)
     np.testing.assert_allclose(curve.flux_error.mean(), expected, rtol=0.01)
     # the scatter of 500 points is good to 3.2%
     assert abs(float(curve.flux.std()) / expected - 1) < 0.13

@@ -186,7 +186,8 @@ def test_level_errors_are_in_the_errors(along_space):
         if along_space:  # and so does the white light
             white = spectra.tso.white_light()
             assert abs(float(white.white_light_scatter[0]) - 1) < 0.2
-            part = (spectra.level_error / spectra.flux_error.median("time")).values[some]
+            shared = np.sqrt((spectra.level_error**2).sum("level_mode"))
+            part = (shared / spectra.flux_error.median("time")).values[some]
             assert 0.3 < np.median(part) < 1
 
 

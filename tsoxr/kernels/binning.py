@@ -38,8 +38,9 @@ def bin_sum(
         Flags.
     expected : (pixel,) float64
         Median spectrum. Pixels where it is not positive are left out of all integrations.
-    common : (pixel,) float64
-        The part of ``error`` that all pixels of one integration share; 0 for none.
+    common : (pixel, mode) float64
+        The part of ``error`` that comes from errors which all pixels of one integration
+        share, each independent of the others; 0 for none.
     members : tuple
         From `tsoxr.kernels.grids.overlaps`.
     bits : (int, int, int)
@@ -59,7 +60,8 @@ def bin_sum(
     Notes
     -----
     F = sum_u(p f) / sum_u(p m) over the usable pixels u, p the part inside the bin, m the
-    median spectrum; variance = [sum_u p^2 (e^2 - c^2) + (sum_u p c)^2] / sum_u(p m)^2.
+    median spectrum; variance = [sum_u p^2 (e^2 - sum_k c_k^2) + sum_k (sum_u p c_k)^2] /
+    sum_u(p m)^2.
     """
     n_bins = members[0].size - 1
     shape = (flux.shape[0], n_bins)
@@ -89,12 +91,15 @@ def _bin(
     """Do the work of `bin_sum`; results into ``out``."""
     flux, error, dq = samples
     expected, common = static
+    of_common = (common * common).sum(axis=1)
+    shared = np.empty(common.shape[1])
     starts, pixels, parts = members
     relative, relative_error, flags = out
     unusable, useless, estimated = bits[0], bits[1], bits[2]
     for t in range(flux.shape[0]):
         for b in range(starts.size - 1):
-            total = variance = shared = light = full = 0.0
+            total = variance = light = full = 0.0
+            shared[:] = 0.0
             seen = np.uint32(0)
             for k in range(starts[b], starts[b + 1]):
                 i, p = pixels[k], parts[k]
@@ -108,13 +113,14 @@ def _bin(
                     continue
                 light += m
                 total += p * f
-                variance += p * p * max(e * e - common[i] * common[i], 0.0)
-                shared += p * common[i]
+                variance += p * p * max(e * e - of_common[i], 0.0)
+                for c in range(shared.size):
+                    shared[c] += p * common[i, c]
             left = light / full if full > 0.0 else 0.0
             flag = seen & ~unusable
             if left > LEAST_LIGHT:
                 relative[t, b] = total / light
-                relative_error[t, b] = np.sqrt(variance + shared * shared) / light
+                relative_error[t, b] = np.sqrt(variance + (shared * shared).sum()) / light
             else:
                 left = 0.0
                 relative[t, b] = np.nan

@@ -138,8 +138,8 @@ def weighted_sum(
     dq: np.ndarray,
     weight: np.ndarray,
     share: np.ndarray,
-    level_spatial: np.ndarray,
-    level_dispersion: np.ndarray,
+    level_along: np.ndarray,
+    level_across: np.ndarray,
     *,
     bits: tuple[int, int, int],
     min_fraction: float,
@@ -155,9 +155,9 @@ def weighted_sum(
         Flags.
     weight, share : (spatial, dispersion) float64
         From `aperture_weights` or `optimal_weights`.
-    level_spatial : (spatial,) float64
-        Variance of a level common to all pixels of one line along dispersion.
-    level_dispersion : (dispersion,) float64
+    level_along : (dispersion,) float64
+        Variance of the flux of each column from levels of lines along dispersion.
+    level_across : (dispersion,) float64
         Variance of a level common to all pixels of one line across dispersion.
     bits : (int, int, int)
         Flags that take a pixel out of use; the flag of a value that is of no use; the flag
@@ -177,19 +177,18 @@ def weighted_sum(
     Notes
     -----
     flux = sum_u(w D) / sum_u(w P) over the usable pixels u;
-    variance = [sum_u w^2 (V + L_spatial) + (sum_u w)^2 L_dispersion] / sum_u(w P)^2,
-    the last term because a level error is the same in all pixels of the line.
+    variance = [sum_u w^2 V + (sum_u w)^2 L_across] / sum_u(w P)^2 + L_along,
+    the second term because a level error is the same in all pixels of the line.
     """
     shape = (data.shape[0], data.shape[2])
     flux, flux_error = np.empty(shape, np.float32), np.empty(shape, np.float32)
     flags, missing = np.empty(shape, np.uint32), np.empty(shape, np.float32)
     weight = np.ascontiguousarray(weight, dtype=np.float64)
     share = np.ascontiguousarray(share, dtype=np.float64)
-    of_level = weight**2 * np.asarray(level_spatial, dtype=np.float64)[:, None]
-    level = np.asarray(level_dispersion, dtype=np.float64)
+    levels = [np.asarray(level, dtype=np.float64) for level in (level_along, level_across)]
     _sum(
         (data, error, dq),
-        (weight, share, of_level, level),
+        (weight, share, *levels),
         _spans(weight),
         np.array(bits, np.uint32),
         min_fraction,
@@ -221,17 +220,17 @@ def _sum(
     losses are rare, so the common path is two multiply-adds per pixel.
     """
     data, error, dq = samples
-    weight, share, of_level, level_dispersion = static
+    weight, share, level_along, level_across = static
     flux, flux_error, flags, missing = out
     unusable, useless, estimated = bits[0], bits[1], bits[2]
     n_time, n_spatial, n_dispersion = data.shape
-    full, all_weight, all_level = share.sum(axis=0), weight.sum(axis=0), of_level.sum(axis=0)
+    full, all_weight = share.sum(axis=0), weight.sum(axis=0)
     total, variance = np.empty(n_dispersion), np.empty(n_dispersion)
     light, summed = np.empty(n_dispersion), np.empty(n_dispersion)
     seen = np.empty(n_dispersion, np.uint32)
     for t in range(n_time):
         total[:] = 0.0
-        variance[:] = all_level
+        variance[:] = 0.0
         light[:] = full
         summed[:] = all_weight
         seen[:] = 0
@@ -241,7 +240,6 @@ def _sum(
                 if (q & unusable) != 0 or not (abs(d) < np.inf and 0.0 < e < np.inf):
                     light[x] -= share[y, x]
                     summed[x] -= w
-                    variance[x] -= of_level[y, x]
                 else:
                     total[x] += w * d
                     variance[x] += w * w * (np.float64(e) * e)
@@ -251,9 +249,9 @@ def _sum(
             left = light[x] / full[x] if full[x] > 0.0 else 0.0
             flag = seen[x] & ~unusable
             if left > LEAST_LIGHT:
-                common = summed[x] * summed[x] * level_dispersion[x]
+                own = variance[x] + summed[x] * summed[x] * level_across[x]
                 flux[t, x] = total[x] / left
-                flux_error[t, x] = np.sqrt(max(variance[x], 0.0) + common) / left
+                flux_error[t, x] = np.sqrt(own / (left * left) + level_along[x])
             else:
                 left = 0.0
                 flux[t, x] = np.nan

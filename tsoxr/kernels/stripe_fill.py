@@ -19,8 +19,10 @@ WORTH = 0.8
 """A line is estimated from others where that leaves less than this part of its variance."""
 
 
-def fill_matrix(levels: np.ndarray, spread: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return the matrix that keeps dark lines and estimates the others, and their variance.
+def fill_matrix(
+    levels: np.ndarray, spread: np.ndarray, count: np.ndarray, per_pixel: np.ndarray
+) -> np.ndarray:
+    """Return the matrix that keeps dark lines and estimates the others, and what errors stay.
 
     Parameters
     ----------
@@ -28,24 +30,32 @@ def fill_matrix(levels: np.ndarray, spread: np.ndarray, count: np.ndarray) -> np
         From `tsoxr.kernels.stripes.line_levels`, a sample of the integrations.
     count : (slow, output) int
         Background pixels of each line.
+    per_pixel : (slow, output) float
+        Variance of a level over that of a pixel.
 
     Returns
     -------
-    (2, line, line) float32
-        The matrix, line = slow * n_output + output; and, on a diagonal, the variance that a
+    (3, line, line) float32
+        The matrix, line = slow * n_output + output; on a diagonal, the variance that a
         rise of an estimated line is left with, 0 for dark lines and infinite for lines that
-        stay as they are.
+        stay as they are; and the covariance of what is left in the rises of all lines.
+
+    Notes
+    -----
+    With the matrix M, what is left is (1 - M) L - M n: its covariance is
+    :math:`(1 - M) K (1 - M)^T + M N M^T`.
     """
     dark = np.flatnonzero(count.ravel() > 0)
     lit = np.flatnonzero(count.ravel() == 0)
-    out = np.zeros((2, count.size, count.size))
+    out = np.zeros((3, count.size, count.size))
     out[0, dark, dark] = 1.0
     out[1, lit, lit] = np.inf
-    if dark.size == 0 or lit.size == 0 or levels.shape[1] < 2:
+    if dark.size == 0 or levels.shape[1] < 2:
         return out.astype(np.float32)
     covariance = level_covariance(levels, spread, count)
-    error = np.median(spread[:, -1].astype(np.float64) ** 2, axis=0) / np.maximum(count, 1)
-    inner = covariance[np.ix_(dark, dark)] + np.diag(np.maximum(error.ravel()[dark], 1e-12))
+    scatter = np.median(spread[:, -1].astype(np.float64) ** 2, axis=0)
+    error = np.where(count > 0, scatter * np.where(count > 0, per_pixel, 0.0), 0.0).ravel()
+    inner = covariance[np.ix_(dark, dark)] + np.diag(np.maximum(error[dark], 1e-12))
     across = covariance[np.ix_(lit, dark)]
     matrix = np.linalg.solve(inner, across.T).T
     prior = covariance[lit, lit]
@@ -53,6 +63,8 @@ def fill_matrix(levels: np.ndarray, spread: np.ndarray, count: np.ndarray) -> np
     worth = left < WORTH * prior
     out[0][np.ix_(lit[worth], dark)] = matrix[worth]
     out[1, lit[worth], lit[worth]] = left[worth]
+    rest = np.eye(count.size) - out[0]
+    out[2] = rest @ covariance @ rest.T + (out[0] * error) @ out[0].T
     return out.astype(np.float32)
 
 
@@ -71,7 +83,7 @@ def filled_levels(
     ----------
     ramp, design, group_time
         As for `tsoxr.kernels.stripes.line_levels`.
-    matrix : (2, line, line) float32
+    matrix : (3, line, line) float32
         From `fill_matrix`.
     measure : callable
         Takes the first three arguments and returns levels and spread.

@@ -159,7 +159,7 @@ def joint_solver(
     edges: np.ndarray,
     white: bool = False,
 ) -> np.ndarray:
-    """Return the matrices that turn projected sums into levels, and the variance of these.
+    """Return the matrices that turn projected sums into levels, and the covariance of these.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def joint_solver(
     Returns
     -------
     (group, line, line) float32
-        For each group after the first; at index 0, on the diagonal, the variance of the rise
+        For each group after the first; at index 0 the covariance of the errors of the rise
         to the last.
     """
     size = covariance.shape[0]
@@ -196,7 +196,7 @@ def joint_solver(
             taken = _by_output(w * shape, edges).ravel()
             matrix -= np.outer(taken, taken)
         out[g] = np.linalg.solve(np.eye(size) + covariance @ matrix, covariance)
-    np.fill_diagonal(out[0], np.diag(out[-1]))
+    out[0] = 0.5 * (out[-1] + out[-1].T)
     return out.astype(np.float32)
 
 

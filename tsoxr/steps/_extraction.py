@@ -19,7 +19,6 @@ __all__ = [
     "bare",
     "extraction_weights",
     "gain_and_units",
-    "level_error",
     "median_images",
     "read_offset",
     "sums",
@@ -122,42 +121,41 @@ def _weigh(
 
 
 def sums(
-    ds: xr.Dataset, weights: dict[str, xr.DataArray], min_fraction: float
+    ds: xr.Dataset,
+    weights: dict[str, xr.DataArray],
+    level_along: xr.DataArray | None,
+    min_fraction: float,
 ) -> tuple[xr.DataArray, ...]:
-    """Return flux, error, flags and estimated share, (time, along), with the kernel over the cube."""
+    """Return flux, error, flags and estimated share, (time, along), with the kernel over the cube.
+
+    ``level_along`` (along) is the variance that levels of lines along the spectrum make.
+    """
     space, along = weights["weight"].dims
     unusable, useless = int(dq.bits(*dq.UNUSABLE_RATE)), int(dq.bits("DO_NOT_USE"))
+    none = xr.DataArray(np.zeros(ds.sizes[along]), dims=along)
     return xr.apply_ufunc(
         kernel.weighted_sum,
         *[bare(ds[n]) for n in ("rate", "rate_error", "dq")],
         weights["weight"],
         weights["share"],
-        _level(ds, space),
-        _level(ds, along),
+        none if level_along is None else level_along,
+        _level_across(ds, along, none),
         kwargs={
             "bits": (unusable, useless, int(dq.bits("FLUX_ESTIMATED"))),
             "min_fraction": min_fraction,
         },
-        input_core_dims=[[space, along]] * 5 + [[space], [along]],
+        input_core_dims=[[space, along]] * 5 + [[along]] * 2,
         output_core_dims=[[along]] * 4,
         dask="parallelized",
         output_dtypes=[np.float32, np.float32, np.uint32, np.float32],
     )
 
 
-def _level(ds: xr.Dataset, dim: str) -> xr.DataArray:
-    """Return the variance of the subtracted level of each line along a dim, 0 where none is told."""
-    if "level_variance" in ds and ds["level_variance"].dims == (dim,):
+def _level_across(ds: xr.Dataset, along: str, none: xr.DataArray) -> xr.DataArray:
+    """Return the variance of the subtracted level of each line across the spectrum."""
+    if "level_variance" in ds and ds["level_variance"].dims == (along,):
         return bare(ds["level_variance"]).astype(np.float64).fillna(0.0)
-    return xr.DataArray(np.zeros(ds.sizes[dim]), dims=dim)
-
-
-def level_error(ds: xr.Dataset, weight: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Return the error that lines along dispersion have in common, if they have one."""
-    space = weight.dims[0]
-    if "level_variance" not in ds or ds["level_variance"].dims != (space,):
-        return {}
-    return {"level_error": np.sqrt((weight**2 * _level(ds, space)).sum(space)).astype(np.float32)}
+    return none
 
 
 def _loaded(array: xr.DataArray) -> np.ndarray:

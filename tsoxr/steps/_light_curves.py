@@ -69,7 +69,7 @@ def light_curves(ds: xr.Dataset, bounds: np.ndarray, *, name: str, normalize: bo
         _common(ds),
         _baseline(ds),
         kwargs={"members": members, "normalize": normalize},
-        input_core_dims=[dims, dims, dims, ["wavelength"], ["time"]],
+        input_core_dims=[dims, dims, dims, ["wavelength", "level_mode"], ["time"]],
         output_core_dims=[["time", "bin"]] * 3 + [["wavelength"], ["bin"]],
         dask="parallelized",
         dask_gufunc_kwargs={"output_sizes": {"bin": len(bounds)}},
@@ -92,10 +92,10 @@ def _bare(array: xr.DataArray) -> xr.DataArray:
 
 
 def _common(ds: xr.Dataset) -> xr.DataArray:
-    """Return the part of the error that all wavelengths share, (wavelength)."""
+    """Return the errors that all wavelengths share, (wavelength, level_mode)."""
     if "level_error" in ds:
         return _bare(ds["level_error"]).astype(np.float64).fillna(0.0)
-    return xr.DataArray(np.zeros(ds.sizes["wavelength"]), dims="wavelength")
+    return xr.DataArray(np.zeros((ds.sizes["wavelength"], 1)), dims=("wavelength", "level_mode"))
 
 
 def _baseline(ds: xr.Dataset) -> xr.DataArray:

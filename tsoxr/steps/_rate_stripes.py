@@ -9,11 +9,10 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import dq, lazy, schema
-from tsoxr.registry import note
+from tsoxr.steps import _levels
 
 __all__ = ["as_ramps", "finished"]
 
-SQUARED = {"DN s-1": "DN2 s-2", "MJy": "MJy2", "MJy sr-1": "MJy2 sr-2"}
 """Units of rates and of their variances."""
 
 
@@ -47,11 +46,11 @@ def _always(flags: np.ndarray) -> np.ndarray:
 def finished(
     ds: xr.Dataset,
     ramp: xr.DataArray,
-    variance: xr.DataArray,
+    errors: dict[str, xr.DataArray],
     diagnostics: dict[str, xr.DataArray],
 ) -> xr.Dataset:
-    """Return the rates without stripes, with the variance of the levels."""
-    units = SQUARED.get(ds["rate"].attrs.get("units", "DN s-1"), "DN2 s-2")
+    """Return the rates without stripes, with the errors of the levels."""
+    units = _levels.SQUARED.get(ds["rate"].attrs.get("units", "DN s-1"), "DN2 s-2")
     rate = ramp.isel(group=1).drop_vars(("group", "group_time"), errors="ignore")
     found = {
         "rate": rate.transpose(*ds["rate"].dims)
@@ -59,17 +58,15 @@ def finished(
         .assign_attrs(ds["rate"].attrs),
         **diagnostics,
     }
-    both = 2.0 * variance  # a rise has the noise of two groups
+    both = 2.0 * errors["stripe_variance"]  # a rise has the noise of two groups
     long_name = "variance of the level of a line"
     found["clean_1overf_variance"] = both.assign_attrs(long_name=long_name, units=units)
-    level = schema.label(both.astype("f4"), "rates", "level_variance", units=units)
-    found["level_variance"] = level
-    earlier = ds.get("level_variance")
-    if earlier is not None and earlier.dims != level.dims:
-        error = np.sqrt(ds["rate_error"] ** 2 + earlier.astype("f4"))
-        found["rate_error"] = error.transpose(*ds["rate_error"].dims).assign_attrs(
-            ds["rate_error"].attrs
-        )
-        note("the variance of the levels subtracted before was added to rate_error")
+    if "stripe_factor" in errors:
+        factor = np.sqrt(2.0) * errors["stripe_factor"]
+        found["level_factor"] = _levels.labelled(factor, ds)
+        ds = ds.drop_vars("level_factor", errors="ignore")
+    else:
+        level = schema.label(both.astype("f4"), "rates", "level_variance", units=units)
+        found["level_variance"] = level
     strange = ("group", "group_time")
     return ds.assign({k: array.drop_vars(strange, errors="ignore") for k, array in found.items()})

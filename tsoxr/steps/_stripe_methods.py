@@ -41,12 +41,14 @@ VARIANCE_OF = {"mean": 1.0, "median": np.pi / 2.0}
 
 def cleaned(
     ds: xr.Dataset, scene: xr.DataArray, method: Method
-) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
-    """Return the ramps without stripes, the stripes, and the variance (slow) that is left."""
+) -> tuple[xr.DataArray, xr.DataArray, dict[str, xr.DataArray]]:
+    """Return the ramps without stripes, the stripes, and the errors of the levels that are left."""
     baseline, statistics = _stripes.static_levels(ds, scene, method)
-    return *_stripes.clean(ds, scene, baseline, method), _stripes.remaining_variance(
-        ds, statistics, method
-    )
+    errors = {"stripe_variance": _stripes.remaining_variance(ds, statistics, method)}
+    factor = _stripes.factor_left(ds, method)
+    if factor is not None:
+        errors["stripe_factor"] = factor
+    return *_stripes.clean(ds, scene, baseline, method), errors
 
 
 def lies_along(ds: xr.Dataset) -> bool:
@@ -90,7 +92,7 @@ def _filled(ds: xr.Dataset, design: xr.DataArray, usable: xr.DataArray, method: 
     matrix = lazy.static_from_sample(
         partial(_fill, edges),
         *_stripes.sample_levels(ds, design, plain), usable.transpose(slow, fast),
-        _stripes.dummy(part=2, line=n_line, other=n_line),
+        method.per_pixel, _stripes.dummy(part=3, line=n_line, other=n_line),
         dims=("part", "line", "other"),
     )  # fmt: skip
     estimated = xr.apply_ufunc(
@@ -101,7 +103,10 @@ def _filled(ds: xr.Dataset, design: xr.DataArray, usable: xr.DataArray, method: 
     )  # fmt: skip
     n_terms = method.n_terms // method.n_outputs
     measure = partial(filled_levels, measure=method.measure, n_terms=n_terms)
-    return replace(method, measure=measure, known=(matrix,), estimated=estimated)
+    covariance = matrix.isel(part=2)
+    return replace(
+        method, measure=measure, known=(matrix,), estimated=estimated, covariance=covariance
+    )
 
 
 def _fill(
@@ -109,10 +114,11 @@ def _fill(
     levels: np.ndarray,
     spread: np.ndarray,
     usable: np.ndarray,
+    per_pixel: np.ndarray,
     _size: np.ndarray,
 ) -> np.ndarray:
     count = np.add.reduceat(usable.astype(np.int64), edges[:-1], axis=-1)
-    return fill_matrix(levels, spread, count)
+    return fill_matrix(levels, spread, count, per_pixel)
 
 
 def _diagonal(variance: np.ndarray, n_output: int) -> np.ndarray:
@@ -206,15 +212,17 @@ def from_all_pixels(
         return Method(partial(scaled_levels, **how), 1, (scene,), variance=variance)
     how = {"edges": edges, "white": scaled_by == "white"}
     solver = _solver(ds, design, scene, **how)
-    diagonal = solver.isel(group=0).drop_vars("group", errors="ignore")
+    covariance = solver.isel(group=0).drop_vars("group", errors="ignore")
     variance = xr.apply_ufunc(
-        partial(_along_variance, n_output=edges.size - 1), diagonal,
+        partial(_along_variance, n_output=edges.size - 1), covariance,
         input_core_dims=[["line", "other"]], output_core_dims=[[slow]],
         dask="parallelized", output_dtypes=["f8"],
         dask_gufunc_kwargs={"output_sizes": {slow: ds.sizes[slow]}},
     )  # fmt: skip
     measure = partial(joint_levels, sigma=sigma, **how)
-    return Method(measure, edges.size - 1, (scene, solver), variance=variance)
+    return Method(
+        measure, edges.size - 1, (scene, solver), variance=variance, covariance=covariance
+    )
 
 
 def _across_variance(
@@ -225,8 +233,8 @@ def _across_variance(
     return np.where(seen, found, found[seen].max() if seen.any() else 0.0)
 
 
-def _along_variance(diagonal: np.ndarray, n_output: int) -> np.ndarray:
-    return _diagonal(diagonal, n_output).mean(axis=-1)
+def _along_variance(covariance: np.ndarray, n_output: int) -> np.ndarray:
+    return _diagonal(covariance, n_output).mean(axis=-1)
 
 
 def _solver(

@@ -17,6 +17,7 @@ import xarray as xr
 
 from tsoxr import dq, lazy, modes
 from tsoxr.errors import ModeError
+from tsoxr.kernels.level_errors import covariance_factor
 from tsoxr.kernels.stripe_basis import subtract_terms
 from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, stripe_design
 from tsoxr.kernels.stripe_power import N_FREQUENCIES, clock_power, frequency_bins
@@ -32,6 +33,7 @@ __all__ = [
     "design_options",
     "dummy",
     "edges_of",
+    "factor_left",
     "good_pixels",
     "group_time",
     "has_interleaved_outputs",
@@ -81,7 +83,8 @@ class Method:
     amplitudes of; without them each output has one level. ``per_pixel`` (slow, output) is the
     variance of a level over that of a pixel, infinite for lines without pixels, whose levels may
     be ``estimated`` with a variance (slow, output); ``variance`` (slow) is that of the level of
-    one group itself.
+    one group itself, and ``covariance`` (line, other) that of what stays in the rises of all
+    lines and outputs, where it is known.
     """
 
     measure: Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -91,6 +94,7 @@ class Method:
     per_pixel: xr.DataArray | None = None
     variance: xr.DataArray | None = None
     estimated: xr.DataArray | None = None
+    covariance: xr.DataArray | None = None
 
     @property
     def n_terms(self) -> int:
@@ -280,6 +284,27 @@ def _power(
 ) -> np.ndarray:
     rises = [ramp[:, -1].astype(np.float32) - ramp[:, 0] for ramp in (before, after)]
     return tick * np.stack([clock_power(rise, usable, edges) for rise in rises])
+
+
+def factor_left(ds: xr.Dataset, method: Method) -> xr.DataArray | None:
+    """Return the factor (slow, output, level_mode) of the covariance that one group is left with."""
+    if method.covariance is None:
+        return None
+    slow, _ = axes_of(ds)
+    n_slow, n_mode = ds.sizes[slow], method.covariance.sizes["line"]
+    factor = lazy.static_from_sample(
+        partial(_factor, method.n_outputs), method.covariance,
+        dummy(**{slow: n_slow}, output=method.n_outputs, level_mode=n_mode),
+        dims=(slow, "output", "level_mode"),
+    )  # fmt: skip
+    return factor.assign_attrs(
+        long_name="factor of the covariance of the levels of one group", units="DN"
+    )
+
+
+def _factor(n_outputs: int, covariance: np.ndarray, _size: np.ndarray) -> np.ndarray:
+    """Return the factor of half the covariance of the rises."""
+    return covariance_factor(0.5 * covariance).reshape(-1, n_outputs, len(covariance))
 
 
 def remaining_variance(ds: xr.Dataset, statistics: xr.DataArray, method: Method) -> xr.DataArray:

@@ -116,7 +116,8 @@ def clean_1overf(
     xarray.Dataset
         As ``ds`` with ``ramp`` as float32. Adds ``stripe_variance`` (slow_dim), DN2, the
         variance of the level of one group (for lines left as they are: of the stripes
-        that stay in them); ``clean_1overf_stripe`` (time, group, slow_dim), DN, what was
+        that stay in them), and, of lines along the spectrum, ``stripe_factor`` (slow_dim, output,
+        level_mode), DN, a factor of the covariance of all levels; ``clean_1overf_stripe`` (time, group, slow_dim), DN, what was
         subtracted, with a dim ``output`` where there is more than one, or ``term`` where the
         method has several for a line, the mean over the line with ``"fourier"`` and ``"gp"``;
         ``clean_1overf_mask`` (y, x), ``clean_1overf_n_pixels`` and ``clean_1overf_variance``
@@ -205,8 +206,9 @@ def clean_1overf(
         )
     if chosen is None:
         ramp, stripe, variance = _clock_stripes.clean(ramps, design, method)
+        errors = {"stripe_variance": variance}
     else:
-        ramp, stripe, variance = _stripe_methods.cleaned(ramps, design, chosen)
+        ramp, stripe, errors = _stripe_methods.cleaned(ramps, design, chosen)
     units = ds["rate"].attrs.get("units", "DN s-1") if ramps is not ds else "DN"
     density, frequency = _stripes.power(
         ramps, ramp, design, "DN2 Hz-1" if units == "DN" else f"({units})2 Hz-1"
@@ -214,10 +216,13 @@ def clean_1overf(
     power = {POWER: density, FREQUENCY: frequency}
     if ramps is not ds:
         return _rate_stripes.finished(
-            ds, ramp, variance, _diagnostics(ds, stripe.isel(group=1), usable) | power
+            ds, ramp, errors, _diagnostics(ds, stripe.isel(group=1), usable) | power
         )
-    own = {"ramp": schema.label(ramp, "ramps", "ramp"), "stripe_variance": variance}
-    kept = variance.assign_attrs(long_name="variance of the level of one group", units="DN2")
+    own = {"ramp": schema.label(ramp, "ramps", "ramp"), **errors}
+    ds = ds.drop_vars("stripe_factor", errors="ignore")
+    kept = errors["stripe_variance"].assign_attrs(
+        long_name="variance of the level of one group", units="DN2"
+    )
     return ds.assign(own | _diagnostics(ds, stripe, usable) | power | {VARIANCE: kept})
 
 

@@ -23,7 +23,7 @@ from tsoxr.kernels.binning import scatter_over_error
 from tsoxr.lazy import is_lazy
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _extraction, _rates
+from tsoxr.steps import _extraction, _levels, _rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def extract(
         Rates with ``rate`` and ``rate_error`` (time, y, x), DN s-1, ``dq``, ``trace_center``
         (dispersion), pix, and ``wavelength`` (y, x), um. ``gain`` (electron DN-1) makes
         electrons of DN; without it the detector's typical value does, with a note.
-        ``level_variance``, where a step before left it, enters the errors.
+        ``level_variance`` and ``level_factor``, where a step before left them, enter the errors.
     method : {"optimal", "box"}
         Weights of least variance (Horne 1986), or a plain sum with fractional edges.
     half_width : float, optional
@@ -80,9 +80,10 @@ def extract(
         Spectra: ``flux`` and ``flux_error`` (time, wavelength), float32, electron s-1;
         ``dq`` (time, wavelength) with the informative flags of the aperture,
         FLUX_ESTIMATED where a part was estimated and DO_NOT_USE where too little
-        remained; ``n_pixels`` (wavelength); and ``level_error`` (wavelength), the part of
-        the error common to all wavelengths, where lines along dispersion have one. Pixels
-        without wavelength are left out. Adds ``extract_image`` and ``extract_profile`` (y,
+        remained; ``n_pixels`` (wavelength); and ``level_error`` (wavelength, level_mode), errors
+        that wavelengths share where levels were taken from lines along dispersion: the
+        columns are independent of each other, and each is of one sign or the other at all
+        wavelengths at once. Pixels without wavelength are left out. Adds ``extract_image`` and ``extract_profile`` (y,
         x), ``extract_estimated`` (time), the share of the light that was estimated, and
         ``extract_scatter`` (wavelength), scatter from point to point over error.
 
@@ -127,14 +128,15 @@ def extract(
     weights = _extraction.extraction_weights(
         images, center, gain.broadcast_like(images.isel(image=0)), settings
     )
-    sums = _extraction.sums(ds, weights, min_fraction)
+    level = _levels.of_spectra(ds, weights["weight"])
+    sums = _extraction.sums(ds, weights, level[1] if level else None, min_fraction)
     taken = {
         "flux": sums[0],
         "flux_error": sums[1],
         "dq": sums[2],
         "estimated": sums[3],
         "n_pixels": weights["n_pixels"],
-        **_extraction.level_error(ds, weights["weight"]),
+        **({"level_error": level[0].astype(np.float32)} if level else {}),
         **_extraction.read_offset(ds, center),
     }
     taken = {k: v.isel({along: keep}).rename({along: "wavelength"}) for k, v in taken.items()}
@@ -203,7 +205,7 @@ def _spectra(
     }
     if "level_error" in taken:
         variables["level_error"] = _labelled(
-            "level_error", "wavelength", taken["level_error"], units=units
+            "level_error", ("wavelength", "level_mode"), taken["level_error"], units=units
         )
     coords = {n: c.variable for n, c in ds.coords.items() if c.dims in (("time",), ())}
     coords["wavelength"] = _labelled("wavelength", "wavelength", wavelength)

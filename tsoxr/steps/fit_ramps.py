@@ -24,7 +24,7 @@ from tsoxr.kernels import ramps as kernels
 from tsoxr.kernels.ramp_noise import point_to_point, usual_pattern
 from tsoxr.plots import style
 from tsoxr.registry import carry_diagnostics, derived, diagnostic, step
-from tsoxr.steps import _ramps
+from tsoxr.steps import _levels, _ramps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,7 +140,7 @@ def fit_ramps(
         ),
     }
     if "stripe_variance" in ds:
-        new["level_variance"] = _level_variance(ds, weights, seen.rate)
+        new |= _levels_of(ds, weights, seen.rate)
     out = carry_diagnostics(ds, _as_rates(ds, new))
     if compute:
         out = lazy.compute(out, label="fit_ramps")
@@ -178,8 +178,10 @@ def _weights(
     )  # fmt: skip
 
 
-def _level_variance(ds: xr.Dataset, weights: xr.DataArray, rate: xr.DataArray) -> xr.DataArray:
-    """Return what the error of the stripe levels, one for each group of a line, does to rates.
+def _levels_of(
+    ds: xr.Dataset, weights: xr.DataArray, rate: xr.DataArray
+) -> dict[str, xr.DataArray]:
+    """Return what the errors of the stripe levels, one for each group of a line, do to rates.
 
     The level is common to a line, and an extraction weights its pixels by their light: so
     do we when we average the group weights along the line.
@@ -187,8 +189,13 @@ def _level_variance(ds: xr.Dataset, weights: xr.DataArray, rate: xr.DataArray) -
     along = ds.attrs["fast_dim"]
     light = rate.clip(min=0.0).fillna(0.0) + np.float32(1e-6)  # a dark line counts evenly
     mean = (weights.fillna(0.0) * light).sum(along) / light.sum(along)
-    variance = ds["stripe_variance"] * (mean**2).sum("group")
-    return schema.label(variance.astype("f4"), "rates", "level_variance")
+    squared = (mean**2).sum("group")
+    variance = (ds["stripe_variance"] * squared).astype("f4")
+    out = {"level_variance": schema.label(variance, "rates", "level_variance")}
+    if "stripe_factor" in ds:
+        factor = ds["stripe_factor"] * np.sqrt(squared)
+        out["level_factor"] = _levels.labelled(factor, ds)
+    return out
 
 
 def _image(array: xr.DataArray, long_name: str) -> xr.DataArray:
@@ -197,7 +204,9 @@ def _image(array: xr.DataArray, long_name: str) -> xr.DataArray:
 
 def _as_rates(ds: xr.Dataset, new: dict[str, xr.DataArray]) -> xr.Dataset:
     """Return a Dataset of rates with what is valid for them among the variables of the ramps."""
-    ramps_only = set(schema.SCHEMAS["ramps"]) - set(schema.SCHEMAS["rates"]) | {"stripe_variance"}
+    ramps_only = set(schema.SCHEMAS["ramps"]) - set(schema.SCHEMAS["rates"]) | {
+        "stripe_variance", "stripe_factor",
+    }  # fmt: skip
     kept = {
         name: array
         for name, array in ds.data_vars.items()

@@ -19,7 +19,7 @@ from tsoxr.kernels.ridge import follow_ridge
 from tsoxr.lazy import static_from_sample
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _rates
+from tsoxr.steps import _levels, _rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,6 @@ __all__ = ["subtract_background"]
 
 CLIP = 5.0
 """Samples of an integration that changed by more sigma against their line are hits."""
-SQUARED = {"DN s-1": "DN2 s-2", "MJy": "MJy2", "MJy sr-1": "MJy2 sr-2"}
 
 
 @step(kind="rates", needs=("rate", "rate_error", "dq"), adds=("background_level", "level_variance"))
@@ -63,9 +62,8 @@ def subtract_background(
         As ``ds`` with the level subtracted from ``rate``, the coordinate
         ``background_level`` (time), DN s-1, its mean over wavelength, and
         ``level_variance`` (dispersion), DN2 s-2, the variance of the level of one
-        integration at the spectrum, which replaces an earlier one of the same lines; one
-        along the spatial axis goes into ``rate_error``, where it acts as each row's own
-        error at one wavelength. Adds ``subtract_background_level`` (time, dispersion) and
+        integration at the spectrum, which replaces an earlier one; what was known of the
+        levels of lines along the spectrum is kept in ``level_factor``. Adds ``subtract_background_level`` (time, dispersion) and
         ``subtract_background_region`` (spatial, dispersion). Imaging modes are returned
         unchanged: `photometry` has its annulus.
 
@@ -107,7 +105,7 @@ def subtract_background(
         lambda median, center: _region(median, center, float(half_width), float(darkest)),
         median, center, dims=(space, along), dtype="f8",
     )  # fmt: skip
-    level, slope = _levels(ds, region, center, order)
+    level, slope = _measured(ds, region, center, order)
     variance = static_from_sample(
         lambda error, region, center: kernel.fill_lines(
             kernel.level_variance(error, region, center, order)[None]
@@ -164,7 +162,7 @@ def _region(
     return region
 
 
-def _levels(
+def _measured(
     ds: xr.Dataset, region: xr.DataArray, center: xr.DataArray, order: int
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Return level at the spectrum and slope of every line, (time, dispersion) float32."""
@@ -192,27 +190,20 @@ def _assembled(
     variance: xr.DataArray,
     region: xr.DataArray,
 ) -> xr.Dataset:
-    space = ds.attrs["spatial_dim"]
     rate = ds["rate"]
     level = level.reset_coords(drop=True).drop_attrs(deep=False)
-    error = ds["rate_error"]
-    earlier = ds.get("level_variance")
-    if earlier is not None and space in earlier.dims:
-        error = (
-            np.sqrt(error**2 + earlier.astype("f4"))
-            .transpose(*error.dims)
-            .assign_attrs(error.attrs)
-        )
-        note("the variance of the levels along the spatial axis was added to rate_error")
     units = {"units": rate.attrs.get("units", "DN s-1")}
     mean = schema.label(
         level.mean(ds.attrs["dispersion_dim"]), "rates", "background_level", **units
     )
     inside = np.isfinite(region).astype("i1")
-    squared = SQUARED.get(units["units"], "DN2 s-2")
+    squared = _levels.SQUARED.get(units["units"], "DN2 s-2")
+    factor = _levels.factor_of_lines(ds)
+    if factor is not None:
+        factor = _levels.labelled(_levels.relative_to_background(ds, factor, inside), ds)
+        ds = ds.drop_vars("level_factor", errors="ignore").assign(level_factor=factor)
     return ds.assign(
         rate=(rate - model).transpose(*rate.dims).astype("f4", copy=False).assign_attrs(rate.attrs),
-        rate_error=error,
         level_variance=schema.label(variance, "rates", "level_variance", units=squared),
         subtract_background_level=level.assign_attrs(
             long_name="background level at the spectrum", **units
