@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tsoxr"
 LAYERS = [
     {"kernels"},
-    {"errors", "options", "dq", "schema", "modes", "history", "lazy", "chunks", "summary"},
+    {"errors", "options", "progress", "streaming", "dq", "schema", "modes"},
+    {"history", "lazy", "chunks", "memory", "summary"},
     {"checks"},
     {"registry"},
     {"io"},

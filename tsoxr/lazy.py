@@ -19,8 +19,19 @@ import numpy as np
 import xarray as xr
 
 from tsoxr.options import OPTIONS
+from tsoxr.progress import progress
+from tsoxr.streaming import Write, gather, stream
 
-__all__ = ["compute", "is_lazy", "progress", "sample_indices", "static_from_sample", "time_median"]
+__all__ = [
+    "Write",
+    "compute",
+    "is_lazy",
+    "load_static",
+    "sample_indices",
+    "static_from_sample",
+    "store",
+    "time_median",
+]
 
 SAMPLE_BLOCKS = 8
 """Contiguous runs of integrations that a sample is made of: few runs touch few chunks."""
@@ -227,11 +238,37 @@ def compute(ds: xr.Dataset, *, label: str = "computing") -> xr.Dataset:
     with progress(label):
         if not _in_this_process():
             return ds.compute(**_scheduler())
-        pending = {n: v for n, v in ds.variables.items() if v.chunks is not None}
-        loaded = _stored([v.data for v in pending.values()])
+        ds = load_static(ds)
+        return _loaded(ds, [n for n, v in ds.variables.items() if v.chunks is not None])
+
+
+def _loaded(ds: xr.Dataset, names: list[Any]) -> xr.Dataset:
+    """Return a Dataset with some of its lazy variables in memory."""
+    pending = {n: ds.variables[n] for n in names}
+    loaded = _stored([v.data for v in pending.values()])
     done = {n: v.copy(data=a) for (n, v), a in zip(pending.items(), loaded, strict=True)}
     coords = {n: v for n, v in done.items() if n in ds.coords}
     return ds.assign({n: v for n, v in done.items() if n not in coords}).assign_coords(coords)
+
+
+def load_static(ds: xr.Dataset) -> xr.Dataset:
+    """Load what needs no pass over the data: estimates from samples, and what follows from them.
+
+    Among the cubes in one pass, such small results make dask begin many chunks before it ends
+    any: with all the diagnostics of a chain, MIRI ramps of 40 groups took three times the
+    memory.
+    """
+    lazy_ones = {n: v for n, v in ds.variables.items() if v.chunks is not None}
+    static = [n for n, v in lazy_ones.items() if "time" not in v.dims and _is_one_chunk(v.data)]
+    return _loaded(ds, static) if static else ds
+
+
+def _is_one_chunk(array: Any) -> bool:
+    """Return True where nothing that an array is made of has more than one chunk."""
+    from dask.core import flatten
+
+    tasks = array.__dask_graph__().cull(set(flatten(array.__dask_keys__())))
+    return not any(isinstance(key, tuple) and any(key[1:]) for key in tasks.to_dict())
 
 
 @functools.cache
@@ -266,44 +303,16 @@ def _stored(arrays: list[Any]) -> list[np.ndarray]:
     Gathering the chunks and joining them at the end, as `dask.compute` does, takes twice
     the memory of the result.
     """
-    import dask.array as da
-
-    _settle(arrays)
     targets = [np.empty(a.shape, a.dtype) for a in arrays]
-    da.store(arrays, targets, lock=False, compute=True, **_scheduler())
+    store(arrays, [target.__setitem__ for target in targets])
     return targets
 
 
-def progress(label: str) -> Any:
-    """Return a context that shows a bar for each computation inside it, estimates first."""
-    from contextlib import nullcontext
-
-    if not OPTIONS.progress:
-        return nullcontext()
-    from dask.callbacks import Callback
-    from tqdm.auto import tqdm
-
-    class Bar(Callback):
-        """Counts finished tasks; computations within tasks are not counted."""
-
-        def __init__(self) -> None:
-            super().__init__(start_state=self._begin, posttask=self._one, finish=self._end)
-            self._bar: Any = None
-            self._own: Any = None
-
-        def _begin(self, dsk: Any, state: dict[str, Any]) -> None:
-            if self._bar is None:
-                self._own = id(dsk)
-                total = sum(len(state[k]) for k in ("ready", "waiting", "running", "finished"))
-                self._bar = tqdm(total=total, desc=label, delay=2, unit="task", leave=False)
-
-        def _one(self, _key: Any, _result: Any, dsk: Any, *_: Any) -> None:
-            if self._bar is not None and id(dsk) == self._own:
-                self._bar.update()
-
-        def _end(self, dsk: Any, _state: Any, _errored: bool) -> None:
-            if self._bar is not None and id(dsk) == self._own:
-                self._bar.close()
-                self._bar = None
-
-    return Bar()
+def store(arrays: list[Any], writes: list[Write]) -> None:
+    """Compute dask arrays in one pass and hand their blocks over; see `streaming.stream`."""
+    _hand_back_memory()
+    _settle(arrays)
+    if OPTIONS.threads is None and not _in_this_process():
+        gather(arrays, writes)
+    else:
+        stream(arrays, writes, **_scheduler())

@@ -12,6 +12,8 @@ from tsoxr import dq, schema
 
 __all__ = ["identity", "table"]
 
+MAIN_DIMS = ("time", "group", "y", "x", "wavelength")
+
 
 def identity(ds: xr.Dataset) -> str:
     """Return one line that says what a Dataset is: product, target, mode, size, time."""
@@ -21,17 +23,12 @@ def identity(ds: xr.Dataset) -> str:
     names = [
         str(ds.attrs[k]) for k in ("target", "tso_mode", "detector", "subarray") if ds.attrs.get(k)
     ]
-    sizes = ", ".join(f"{n} {d}" for d, n in ds.sizes.items() if d in _dims(kind) - {"bound"})
+    sizes = ", ".join(f"{n} {d}" for d, n in ds.sizes.items() if d in MAIN_DIMS)
     span = ""
     if "time" in ds.indexes and ds.sizes["time"] > 1:
         time = np.asarray(ds.indexes["time"])
         span = f"; {(time[-1] - time[0]) * 24:.3f} h from {time[0]:.6f}"
     return f"{kind} of {' '.join(names) if names else 'an unnamed exposure'}: {sizes}{span}"
-
-
-def _dims(kind: str) -> set[str]:
-    """Return the dims that the variables of a product kind may have."""
-    return {d for variable in schema.SCHEMAS[kind].values() for d in variable.dims}
 
 
 def table(ds: xr.Dataset) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from tsoxr import history, lazy, schema
 from tsoxr.errors import SchemaError
 from tsoxr.io.fits_lazy import integrations_per_chunk
 from tsoxr.options import OPTIONS
+from tsoxr.progress import progress
 
 __all__ = ["load", "nodes", "root_of", "save"]
 
@@ -66,13 +67,48 @@ def save(ds: xr.Dataset | xr.DataTree, path: str | Path) -> Path:
     groups["/"] = root.assign_attrs(_file_attributes(groups))
     for group, content in groups.items():
         _check_attributes(content, group)
+    groups = {group: lazy.load_static(content) for group, content in groups.items()}
     tree = xr.DataTree.from_dict(groups)
-    encoding = {node.path: _encoding(node.to_dataset(inherit=is_tree)) for node in tree.subtree}
+    contents = {
+        node.path: node.to_dataset(inherit=is_tree or node is tree) for node in tree.subtree
+    }
     partial = path.with_name(path.name + ".partial")
-    with _removed_on_error(partial), lazy.progress(f"writing {path.name}"), _threads():
-        tree.to_netcdf(partial, engine="netcdf4", encoding=encoding, write_inherited_coords=is_tree)
+    with _removed_on_error(partial), progress(f"writing {path.name}"):
+        _write(contents, partial)
         partial.replace(path)
     return path
+
+
+class _Waiting:
+    """What xarray would write with dask, kept for a pass of our own; see `lazy.store`."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Any] = []
+        self.writes: list[lazy.Write] = []
+
+    def add(self, source: Any, target: Any, region: Any = None) -> None:
+        """Write an array to its place in the file, or remember to."""
+        if lazy.is_lazy(source):
+            self.arrays.append(source)
+            self.writes.append(target.__setitem__)
+        else:
+            target[... if region is None else region] = source
+
+
+def _write(contents: Mapping[str, xr.Dataset], path: Path) -> None:
+    """Write the groups of a new file, lazy variables of all groups in one pass.
+
+    The targets lock the library while they write.
+    """
+    waiting = _Waiting()
+    file = xr.backends.NetCDF4DataStore.open(path, mode="w", format="NETCDF4")
+    try:
+        for group, ds in contents.items():
+            place = file if group == "/" else file.get_child_store(group)
+            ds.dump_to_store(place, writer=waiting, encoding=_encoding(ds))
+        lazy.store(waiting.arrays, waiting.writes)
+    finally:
+        file.close()
 
 
 def _tree_groups(tree: xr.DataTree) -> Iterator[tuple[str, xr.Dataset]]:
@@ -151,17 +187,6 @@ def _removed_on_error(partial: Path) -> Iterator[None]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def _threads() -> Iterator[None]:
-    if OPTIONS.threads is None:
-        yield
-        return
-    import dask
-
-    with dask.config.set(scheduler="threads", num_workers=OPTIONS.threads):
-        yield
 
 
 def nodes(path: str) -> dict[str, dict[str, Any]]:
