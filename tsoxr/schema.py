@@ -111,6 +111,8 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         ),
         "dq": Variable(("time", "y", "x"), ("uint32",), "1", "data quality", required=True),
         "chi2": Variable(("time", "y", "x"), ("float32",), "1", "chi-squared of the ramp fit"),
+        "n_used": Variable(("time", "y", "x"), ("uint16",), "1", "group differences used by the ramp fit"),
+        "pedestal": Variable(("time", "y", "x"), ("float32",), "DN", "signal that the pixel holds after the reset"),
         "flat": _pixels("1", "flat field"),
         "wavelength": Variable(("y", "x"), ("float64",), "um", "wavelength"),
         "trace_center": Variable(("y", "x"), ("float64",), "pix", "centre of the spectrum across dispersion"),

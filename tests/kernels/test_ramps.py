@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsoxr import dq
-from tsoxr.kernels import ramp_noise, ramps
+from tsoxr.kernels import ramp_fit, ramp_noise, ramp_scatter, ramps
 
 FRAME = 0.5  # s
 
@@ -57,7 +57,7 @@ def solve(ramp, flags, times, p, read_frame, pattern=None):
     if pattern is None:
         pattern = np.zeros(ramp.shape[1:], np.uint8)
     weights, variance = ramps.ramp_weights(pattern, noise[0], noise[1], readout)
-    return ramps.fit(ramp, flags, weights, pattern, variance, noise, readout=readout)
+    return ramp_fit.fit(ramp, flags, weights, pattern, variance, noise, readout=readout)
 
 
 def test_flag_bits_are_those_of_the_flag_table():
@@ -221,7 +221,9 @@ def test_integers_and_single_precision_weights():
     pattern = np.zeros(ramp.shape[1:], np.uint8)
     noise = np.stack([np.full(3000, 500.0), np.full(3000, 36.0)])
     weights, variance = ramps.ramp_weights(pattern, noise[0], noise[1], readout)
-    single = ramps.fit(ramp, flags, weights.astype("f4"), pattern, variance, noise, readout=readout)
+    single = ramp_fit.fit(
+        ramp, flags, weights.astype("f4"), pattern, variance, noise, readout=readout
+    )
     assert single[0].dtype == single[1].dtype == np.float32
     assert np.abs(single[0] - exact).max() < 0.011 / (times[-1, 0] - times[0, 0])
 
@@ -267,10 +269,18 @@ def test_weights_from_the_time_series_do_not_bias_faint_pixels():
     )
     pattern = np.zeros(ramp.shape[1:], np.uint8)
     weights, variance = ramps.ramp_weights(pattern, noise[0], noise[1], readout)
-    rate, error, _ = ramps.fit(ramp, flags, weights, pattern, variance, noise, readout=readout)
+    rate, error, _ = ramp_fit.fit(ramp, flags, weights, pattern, variance, noise, readout=readout)
     standard_error = error.mean() / np.sqrt(rate.size)
     assert standard_error < 0.0008  # the test can see 0.2 % of 2 electrons
     assert abs(rate.mean() - 2.0) < 4 * standard_error
+
+    # the same ramps, each with the mean of its own differences for a guess
+    alone = ramp.transpose(1, 0, 2).reshape(n_groups, -1)
+    guess = np.maximum((alone[-1] - alone[0]) / (n_groups - 1.0), 0.0)
+    unflagged = np.zeros(alone.shape, np.uint8)
+    weights, _ = ramps.ramp_weights(unflagged, guess, np.full(guess.size, 49.0), readout)
+    biased = (weights * alone).sum(axis=0).mean()
+    assert 0.003 < biased / 2.0 - 1 < 0.007
 
 
 def test_mean_rate_is_the_median_of_slopes_of_usable_differences():
@@ -337,6 +347,18 @@ def test_point_to_point_scatter_ignores_trends_and_outliers():
     series[7] += 1000.0
     assert abs(ramp_noise.point_to_point(series).mean() / 3.0 - 1) < 0.03
     assert np.isnan(ramp_noise.point_to_point(series[:1])).all()
+
+
+def test_median_in_time_leaves_out_what_is_no_number():
+    values = np.random.default_rng(12).normal(size=(33, 300)).astype("f4")
+    values[::3, ::7] = np.nan
+    values[5, ::5] = np.inf
+    values[:, 11] = np.nan
+    finite = np.where(np.isfinite(values), values, np.nan)
+    expected = np.nanmedian(np.delete(finite, 11, axis=1), axis=0)
+    found = ramp_scatter.median_in_time(values)
+    np.testing.assert_allclose(np.delete(found, 11), expected, rtol=1e-6)
+    assert np.isnan(found[11])
 
 
 def test_noise_ratio_shows_what_exceeds_the_prediction():

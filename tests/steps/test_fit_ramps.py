@@ -294,7 +294,10 @@ def test_single_groups_are_refused():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "ols"}, r"method is 'ols'; it must be one of \['gls'\]"),
+        ({"method": "best"}, r"method is 'best'; it must be one of \['differences', 'gls', "),
+        ({"sigma": 0.0}, "sigma is 0.0; it must be positive"),
+        ({"gain": np.zeros((6, 8))}, "no value of gain is positive"),
+        ({"read_noise": np.full((6, 8), np.nan)}, "no value of read_noise is positive"),
         ({"gain": 0.0}, "gain is 0.0; it must be positive"),
         ({"read_noise": np.ones((2, 2))}, r"read_noise has sizes {'y': 2, 'x': 2}; .* 6 x 8"),
     ],
@@ -322,14 +325,16 @@ def test_nothing_tells_the_times():
 
 
 def test_plot_shows_measured_and_predicted_noise():
-    from tsoxr.steps.fit_ramps import _noise_data
+    from tsoxr.steps._ramp_plot import noise_data
 
     electrons = np.geomspace(5, 5000, 48).reshape(6, 8)
     rates = fit_ramps(ramps(n_times=60, electrons=electrons))
-    found = _noise_data(rates)
+    found = noise_data(rates)
     assert found["rate"].size == 48
     # one pixel to about 20 %, 48 of them to 3 %; 4 sigma
     assert abs(np.mean(found["measured"] / found["predicted"]) - 1) < 0.12
-    ax = rates.tso.plot.fit_ramps()
-    assert ax.get_xlabel() == "median count rate [DN s-1]"
+    axes = rates.tso.plot.fit_ramps()
+    assert set(axes) == {"rate", "noise", "ratio", "residual"}
+    assert axes["noise"].get_xlabel() == "median count rate [DN s-1]"
+    assert rates.tso.plot.fit_ramps(ax=axes["rate"]) is axes["rate"]
     assert fit_ramps(ramps(n_times=1)).tso.plot.fit_ramps() is not None

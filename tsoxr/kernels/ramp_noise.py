@@ -11,9 +11,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from tsoxr.kernels.medians import median_of_lanes, network
+from tsoxr.kernels.ramp_scatter import MAD, point_to_point
 from tsoxr.kernels.ramps import BLOCK, DO_NOT_USE, JUMP, SATURATED, Readout, usable_difference
 
 __all__ = [
+    "MAD",
     "differences",
     "mean_rate",
     "noise_ratio",
@@ -22,29 +25,11 @@ __all__ = [
     "usual_pattern",
 ]
 
+LANES = 128  # pixels whose medians are found together
 FEWEST = 10  # values from which a pixel's scatter is measured
 MOST = 64  # values after which more would only cost time: scatter known to 12 %
 FAINT = (5.0, 30.0)  # percentiles of the rate; below them lie pixels that do not work
 UNCERTAINTY = 1.3  # of MAD from n changes, times sqrt(n): 1.17 if no two shared a value
-MAD = 1.482602  # standard deviation of a Gaussian over its median absolute deviation
-
-
-@numba.njit(cache=True, nogil=True)
-def _slopes(
-    ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray, slope: np.ndarray
-) -> None:
-    """Fill ``slope`` (pixel,) with usable differences over their intervals, NaN without."""
-    n_groups, n_pixels = ramp.shape
-    span = np.zeros(n_pixels)
-    slope[:n_pixels] = 0.0
-    for j in range(n_groups - 1):
-        for i in range(n_pixels):
-            difference = np.float64(ramp[j + 1, i]) - np.float64(ramp[j, i])
-            if usable_difference(dq_group[j, i], dq_group[j + 1, i]) and np.isfinite(difference):
-                slope[i] += difference
-                span[i] += interval[j]
-    for i in range(n_pixels):
-        slope[i] = slope[i] / span[i] if span[i] > 0.0 else np.nan
 
 
 @numba.njit(cache=True, nogil=True)
@@ -53,7 +38,44 @@ def _median(values: np.ndarray, n: int) -> float:
     return np.median(values[:n]) if n > 0 else np.nan
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _mean_rates(
+    ramp: np.ndarray,
+    dq_group: np.ndarray,
+    interval: np.ndarray,
+    pairs: np.ndarray,
+    rate: np.ndarray,
+) -> None:
+    """Fill ``rate`` (pixel,) as `mean_rate` says; ``pairs`` is a network for n_times values."""
+    n_times, n_groups, n_pixels = ramp.shape
+    width = min(LANES, n_pixels)
+    rows, middle = np.empty((n_times, width), np.float32), np.empty(width, np.float32)
+    rise, span, count = np.empty(width), np.empty(width), np.empty(width, np.int64)
+    for start in range(0, n_pixels, width):
+        m = min(width, n_pixels - start)
+        count[:] = 0
+        for t in range(n_times):
+            rise[:] = 0.0
+            span[:] = 0.0
+            for j in range(n_groups - 1):
+                low, high = ramp[t, j, start : start + m], ramp[t, j + 1, start : start + m]
+                before, after = (
+                    dq_group[t, j, start : start + m],
+                    dq_group[t, j + 1, start : start + m],
+                )
+                for i in range(m):
+                    difference = np.float64(high[i]) - np.float64(low[i])
+                    good = usable_difference(before[i], after[i]) & np.isfinite(difference)
+                    rise[i] += difference if good else 0.0
+                    span[i] += interval[j] if good else 0.0
+            for i in range(m):
+                rows[t, i] = rise[i] / span[i] if span[i] > 0.0 else np.inf
+                count[i] += span[i] > 0.0
+        median_of_lanes(rows, pairs, count, m, middle)
+        for i in range(m):
+            rate[start + i] = middle[i] if count[i] > 0 else np.nan
+
+
 def mean_rate(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -> np.ndarray:
     """Return each pixel's median over time of the mean slope of its ramp.
 
@@ -73,19 +95,7 @@ def mean_rate(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -> n
     """
     n_times, _, n_pixels = ramp.shape
     rate = np.empty(n_pixels, np.float32)
-    slopes = np.empty((n_times, min(BLOCK, n_pixels) + 8))  # +8: rows not a power of two apart
-    found = np.empty(n_times)
-    for start in range(0, n_pixels, BLOCK):
-        stop = min(start + BLOCK, n_pixels)
-        for t in range(n_times):
-            _slopes(ramp[t, :, start:stop], dq_group[t, :, start:stop], interval, slopes[t])
-        for i in range(stop - start):
-            n = 0
-            for t in range(n_times):
-                if not np.isnan(slopes[t, i]):
-                    found[n] = slopes[t, i]
-                    n += 1
-            rate[start + i] = _median(found, n)
+    _mean_rates(ramp, dq_group, interval, network(n_times, 0, n_times // 2), rate)
     return rate
 
 
@@ -194,34 +204,6 @@ def noise_ratio(
                 lowered = ratio[0, start + i] / (1.0 + UNCERTAINTY / np.sqrt(n))
                 ratio[1, start + i] = max(lowered, 1.0)
     return ratio
-
-
-@numba.njit(cache=True, nogil=True)
-def point_to_point(values: np.ndarray) -> np.ndarray:
-    """Return the scatter from one integration to the next, blind to trends and transits.
-
-    Parameters
-    ----------
-    values : (time, pixel) float
-        A time series for each pixel; NaN is left out.
-
-    Returns
-    -------
-    scatter : (pixel,) float32
-        1.4826 / sqrt(2) times the median absolute change; NaN where there is none.
-    """
-    n_times, n_pixels = values.shape
-    scatter = np.empty(n_pixels, np.float32)
-    found = np.empty(n_times)
-    for i in range(n_pixels):
-        n = 0
-        for t in range(1, n_times):
-            change = np.float64(values[t, i]) - np.float64(values[t - 1, i])
-            if np.isfinite(change):
-                found[n] = np.abs(change)
-                n += 1
-        scatter[i] = MAD / np.sqrt(2.0) * _median(found, n)
-    return scatter
 
 
 def differences(ramp: np.ndarray, dq_group: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ __all__ = [
     "Detector",
     "Sample",
     "detector",
+    "group_times",
     "sample",
     "sample_size",
     "slope_weights",
@@ -38,6 +39,9 @@ GROUP_DIMS = ("group", "y", "x")
 NOISE_DIMS = ("term", "y", "x")
 SAMPLE_MB = 256.0
 """Most memory that the sampled ramps may take as float32, megabytes."""
+
+ROUNDING = 12.0**-0.5
+"""Noise of a read that is rounded to integers, DN: what a read noise of 0 amounts to."""
 
 COMMON_LAYERS = 4
 
@@ -89,20 +93,25 @@ def timing(ds: xr.Dataset, where: str) -> Readout:
         raise SchemaError(
             f"{where}: groups average {n_frames} frames but attribute 'frame_time' is missing"
         )
-    if "group_time" in ds.coords:
-        # Dataset.chunk wraps coordinates too; unwrapping these few numbers touches no data
-        group_time = np.asarray(ds["group_time"].compute(scheduler="synchronous"), dtype=np.float64)
-    elif "group_interval" in ds.attrs:
-        group_time = float(ds.attrs["group_interval"]) * np.asarray(
-            ds["group"].values, dtype=np.float64
-        )
-    else:
+    group_time = group_times(ds)
+    if group_time is None:
         raise SchemaError(
             f"{where}: neither coordinate 'group_time' nor attribute 'group_interval' is there"
         )
     if not np.all(np.diff(group_time) > 0):
         raise SchemaError(f"{where}: coordinate 'group_time' does not increase: {group_time[:4]}")
     return readout(group_time, n_frames, float(ds.attrs.get("frame_time", 0.0)))
+
+
+def group_times(ds: xr.Dataset) -> np.ndarray | None:
+    """Return the mean time of each group since the reset, s; ``None`` if nothing tells it."""
+    if "group_time" in ds.coords:
+        # Dataset.chunk wraps coordinates too; unwrapping these few numbers touches no data
+        return np.asarray(ds["group_time"].compute(scheduler="synchronous"), dtype=np.float64)
+    if "group_interval" not in ds.attrs:
+        return None
+    number = np.asarray(ds["group"].values, dtype=np.float64)
+    return float(ds.attrs["group_interval"]) * number
 
 
 def detector(ds: xr.Dataset, *, gain: Any, read_noise: Any, where: str) -> Detector:
@@ -158,6 +167,11 @@ def _given(ds: xr.Dataset, name: str, value: Any, where: str) -> xr.DataArray | 
         raise ValueError(
             f"{where}: {name} has sizes {shape}; it must be one number or (y, x) as the data, "
             f"{ds.sizes['y']} x {ds.sizes['x']}"
+        )
+    if value.ndim and value.chunks is None and not bool((value > 0).any()):
+        raise ValueError(
+            f"{where}: no value of {name} is positive; attach a reference of this detector, "
+            f"or pass {name}="
         )
     return (
         value.reset_coords(drop=True)
@@ -254,7 +268,8 @@ class _Look:
             of_all = self._measured(cube, flags, np.where(good.ravel(), rate + dark, np.nan), gain)
             read_noise = np.full(ny * nx, of_all)
         photon = np.maximum(np.nan_to_num(rate) + dark, 0.0) / np.where(gain > 0, gain, np.nan)
-        read = np.where(read_noise >= 0, read_noise, np.nan) ** 2 / self.n_frames
+        read_noise = np.where(read_noise == 0, ROUNDING, read_noise)
+        read = np.where(read_noise > 0, read_noise, np.nan) ** 2 / self.n_frames
         noise = np.stack([photon, read])
         out = np.empty((layers.size, ny * nx), np.float32)
         out[:2], out[2], out[3] = noise, rate, read_noise
