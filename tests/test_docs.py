@@ -1,5 +1,6 @@
 """The documentation follows from the code, hangs together, and its examples run."""
 
+import ast
 import doctest
 import re
 import subprocess
@@ -170,3 +171,46 @@ def test_the_chain_of_the_first_page_runs(examples):
     again = {}
     exec(scope["curves"].tso.history.as_code(), again)
     xr.testing.assert_allclose(again["ds"]["flux"], scope["curves"]["flux"])
+
+
+HOW_TO = [page for page in PAGES if "file_format: mystnb" in page.read_text()]
+CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def calls(page):
+    """Return the steps that a how-to page calls, each with the names of its parameters."""
+    for source in CELL.findall(page.read_text()):
+        for node in ast.walk(ast.parse(source)):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Attribute)
+                and node.func.value.attr in ("tso", "plot")
+            ):
+                plot = node.func.value.attr == "plot"
+                yield node.func.attr, plot, {k.arg for k in node.keywords if k.arg}
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda p: p.stem)
+def test_how_to_pages_call_what_exists(page):
+    """The build runs the cells; this finds a renamed step or parameter without it."""
+    registry.discover()
+    for name, plot, given in calls(page):
+        if plot:
+            assert name in registry.DIAGNOSTICS or name in registry.PICTURES, name
+        elif name in registry.STEPS:
+            assert given <= set(registry.STEPS[name].parameters), f"{name}: {given}"
+        else:
+            assert hasattr(accessor.TsoAccessor, name), name
+
+
+def test_every_step_of_the_detector_level_is_on_a_how_to_page():
+    table = (DOCS / "detector_level.md").read_text()
+    order = table[table.index("| step |") : table.index("Noise that is common")]
+    named = {name for name in re.findall(r"`(\w+)`", order) if name in registry.discover()}
+    drawn = {name for page in HOW_TO for name, plot, _ in calls(page) if plot}
+    assert len(named) > 12
+    assert named - drawn <= {
+        "subtract_template"
+    }  # it needs a template, which nobody has by default
+    assert len(HOW_TO) == 4
