@@ -5,6 +5,7 @@
 #   make bench   memory and speed of the detector level on a large file
 #   make check   the long statistical checks
 #   make golden  comparison with the STScI pipeline, in an environment of its own
+#   make peers   speed and accuracy beside the STScI pipeline, same data, one run
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.installed
 export MPLCONFIGDIR ?= $(abspath $(VENV))/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
-.PHONY: demo test lint docs bench check golden clean
+.PHONY: demo test lint docs bench check golden peers clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -56,6 +57,11 @@ $(GOLDEN)/.installed: pyproject.toml
 
 golden: $(GOLDEN)/.installed
 	$(GOLDEN)/bin/python -m pytest tests/golden --durations=10
+
+peers: $(STAMP) $(GOLDEN)/.installed
+	$(BIN)/python benchmarks/ramps.py --jwst $(GOLDEN)/bin/python
+	$(BIN)/python benchmarks/jumps.py --jwst $(GOLDEN)/bin/python --speed
+	$(BIN)/python benchmarks/stripe_speed.py --jwst $(GOLDEN)/bin/python
 
 clean:
 	rm -rf $(VENV) $(GOLDEN) $(OUTPUT) docs/_build docs/generated

@@ -6,7 +6,7 @@ Each message names the call that helps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -16,7 +16,7 @@ from tsoxr.errors import SchemaError, TsoError
 if TYPE_CHECKING:
     from tsoxr.registry import Step
 
-__all__ = ["check_kind", "check_needs", "check_once"]
+__all__ = ["check_kind", "check_mask", "check_needs", "check_once", "check_positive"]
 
 
 def check_kind(spec: Step, ds: xr.Dataset, steps: Mapping[str, Step]) -> None:
@@ -73,3 +73,22 @@ def check_once(spec: Step, ds: xr.Dataset) -> None:
                 f"{spec.name}() was already applied (record {i}) and must not be applied twice; "
                 "pass again=True if that is what you want"
             )
+
+
+def check_positive(name: str, numbers: Mapping[str, float | None]) -> None:
+    """Raise ValueError for a parameter of the step ``name`` that is given and not positive.
+
+    >>> check_positive("clean_1overf", {"sigma": 5.0, "trace_half_width": None})
+    """
+    for parameter, value in numbers.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name}: {parameter} is {value}; it must be positive")
+
+
+def check_mask(name: str, ds: xr.Dataset, mask: Any) -> None:
+    """Raise ValueError for a mask of the step ``name`` that is no image of the detector's size."""
+    wanted = {"y": ds.sizes["y"], "x": ds.sizes["x"]}
+    if mask is None or (isinstance(mask, xr.DataArray) and dict(mask.sizes) == wanted):
+        return
+    found = dict(mask.sizes) if isinstance(mask, xr.DataArray) else type(mask).__name__
+    raise ValueError(f"{name}: mask is {found}; give a DataArray of bool with sizes {wanted}")

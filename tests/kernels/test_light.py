@@ -136,3 +136,13 @@ def test_real_soss_frame(real_data_dir):
     assert lit.mean() > 0.95
     for x, y in nominal.items():
         assert abs(center[x] - y - 2.4) < 1.0
+
+
+def test_without_a_star_no_pixel_is_bright():
+    rng = np.random.default_rng(8)
+    dark = 3.0 + rng.normal(0.0, 2.0, (32, 128))
+    good = np.ones(dark.shape, bool)
+    assert not light.bright_pixels(dark, good).any()
+    dark[15] += 200.0
+    assert light.bright_pixels(dark, good)[15].all()
+    assert light.bright_pixels(dark, good).sum() == 128

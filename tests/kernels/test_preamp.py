@@ -101,3 +101,22 @@ def test_sums_and_subtraction_are_those_of_numpy():
         ramp - beta[:, :, at].sum(2),
         atol=1e-3,
     )
+
+
+def test_variance_of_sums_is_that_of_the_posterior():
+    """Dense algebra in pixel space: the covariance of all levels given the pixels."""
+    rng = np.random.default_rng(4)
+    own = terms()
+    shape = own.labels.shape[1:]
+    weight = np.where(rng.uniform(size=shape) < 0.7, 0.04, 0.0).astype("f4")
+    n_kinds = len(own.sizes)
+    prior = kernel.Components(tuple(np.linspace(4.0, 1.0, n_kinds)), (0.6, 0.3))
+    n = int(own.offsets[-1])
+    design = np.zeros((weight.size, n))
+    for k in range(n_kinds):
+        design[np.arange(weight.size), own.offsets[k] + own.labels[k].ravel()] = 1.0
+    before = covariance(own, prior)
+    after = np.linalg.inv(np.linalg.inv(before) + (design.T * weight.ravel()) @ design)
+    sums = rng.normal(size=(5, n))
+    found = kernel.Solver(weight, own, prior).variance_of(sums)
+    np.testing.assert_allclose(found, np.einsum("sa,ab,sb->s", sums, after, sums), rtol=1e-8)

@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 
 from tsoxr.kernels import stripe_amplitude, stripe_clock
-from tsoxr.kernels.stripe_fourier import Band, clock_model, clock_variance
+from tsoxr.kernels.stripe_clock import Outputs, Sums, in_reading_order
+from tsoxr.kernels.stripe_fourier import Band, Fourier
 
 AMPLITUDE, WHITE = 1.1, 5.6
+
+
+def clock_model(residual, weight, tick, n_ticks, band, outputs=None):
+    """Return the estimate of each frame."""
+    return Fourier(in_reading_order(weight, tick, n_ticks), band, outputs)(residual)
+
+
+def clock_variance(weight, tick, n_ticks, band, outputs=None):
+    """Return the predicted variance of its error in each pixel."""
+    return Fourier(in_reading_order(weight, tick, n_ticks), band, outputs).variance()
 
 
 def clock(n_slow, n_fast, overhead=12):
@@ -96,6 +107,96 @@ def test_is_the_wiener_estimate(kind):
     above = AMPLITUDE**2 * np.log(0.5 / 0.04)
     found = clock_variance(weight, tick, n_ticks, band)
     np.testing.assert_allclose(found, np.diag(posterior) + above, rtol=1e-7)
+
+
+def of_outputs(n_slow, n_fast):
+    """Return ticks, length, numbers and weights of two outputs, one of them with the trace."""
+    tick, n_ticks = clock(n_slow, n_fast)
+    slow = np.repeat(np.arange(n_slow), n_fast)
+    hidden = np.concatenate(
+        [np.abs(slow - 0.5 * (n_slow - 1)) < n_slow / 4, np.zeros(tick.size, bool)]
+    )
+    number = np.repeat([0, 1], tick.size)
+    return np.tile(tick, 2), n_ticks, number, np.where(hidden, 0.0, WHITE**-2)
+
+
+def dense(tick, n_ticks, band, outputs=None):
+    """Return the covariance of the cosines of one section, each output with its own level."""
+    f = np.arange(int(2 * band.top * n_ticks) + 1) / (2.0 * n_ticks)
+    share = 0.5 + 0.5 * np.cos(np.pi * np.clip((f - band.top + 0.0015) / 0.0015, 0, 1))
+    prior = np.append(100.0, 2.0 / np.arange(1, f.size)) * AMPLITUDE**2 * share
+    cosines = np.cos(2 * np.pi * (tick[:, None] + 0.5) * f)
+    if outputs is None:
+        return (cosines * prior) @ cosines.T
+    same = outputs.number[:, None] == outputs.number
+    level = prior[0] * same
+    common = outputs.common + (1.0 - outputs.common) * same
+    return level + common * ((cosines[:, 1:] * prior[1:]) @ cosines[:, 1:].T)
+
+
+def test_outputs_together_and_sums_by_dense_algebra():
+    tick, n_ticks, number, weight = of_outputs(12, 16)
+    band, outputs = one_section(n_ticks), Outputs(number, 0.8)
+    covariance = dense(tick, n_ticks, band, outputs)
+    used = weight > 0
+    total = covariance[np.ix_(used, used)] + np.diag(1.0 / weight[used])
+    residual = np.random.default_rng(3).normal(0.0, WHITE, (4, tick.size))
+    mean = residual[:, used].mean(axis=1)[:, None]
+    expected = mean + (residual - mean)[:, used] @ np.linalg.solve(total, covariance[used])
+    given = (weight, tick, n_ticks, band, outputs)
+    np.testing.assert_allclose(clock_model(residual, *given), expected, atol=1e-8)
+    posterior = covariance - covariance[:, used] @ np.linalg.solve(total, covariance[used])
+    lag = np.arange(n_ticks)
+    f = np.linspace(0.04, 0.5, 40001)
+    high = AMPLITUDE**2 * np.trapezoid(np.cos(2 * np.pi * lag[:, None] * f) / f, f, axis=1)
+    same = number[:, None] == number
+    posterior += (0.8 + 0.2 * same) * high[np.abs(tick[:, None] - tick)]
+    line = tick // 28
+    share = np.random.default_rng(4).uniform(0.0, 1.0, tick.size)
+    by_line = share * (line == np.arange(12)[:, None])
+    found = Fourier(in_reading_order(weight, tick, n_ticks), band, outputs)
+    # frequencies above the cutoff are summed in steps of 1/4096, the first at most half a step
+    # from it: 0.0001/0.04 of a density that the cutoff shares with ln(0.5/0.04): 0.1 %
+    np.testing.assert_allclose(
+        found.variance_of(Sums(share, line)), ((by_line @ posterior) * by_line).sum(1), rtol=2e-3
+    )
+    whole = found.variance_of(Sums(share, np.zeros(tick.size, int)))
+    np.testing.assert_allclose(whole, share @ posterior @ share, rtol=2e-3)
+
+
+@pytest.mark.parametrize("n_terms", [128, 24])
+def test_error_of_the_mean_of_lines(n_terms):
+    """What is predicted for weighted means of hidden pixels is what they scatter by."""
+    tick, n_ticks = clock(64, 32)
+    weight = weights(64, 32, "trace across lines")
+    share = np.where(weight == 0, np.exp(-0.5 * ((np.arange(tick.size) % 32 - 15.5) / 3) ** 2), 0)
+    share /= share[:32].sum()
+    noise, residual = draw(tick, n_ticks, 200, seed=12)
+    model = Fourier(in_reading_order(weight, tick, n_ticks), Band(AMPLITUDE, n_terms=n_terms))
+    error = ((model(residual) - noise) * share).reshape(200, 64, 32).sum(axis=2)
+    predicted = model.variance_of(Sums(share, np.repeat(np.arange(64), 32)))
+    # 200 frames of 64 lines, a few of them alike: 1 %. Noise just above the cutoff passes for
+    # white in the model, but has more power there, which the gaps of the mask fold down
+    assert 0.98 < rms(error) / np.sqrt(predicted.mean()) < 1.08
+    # and per pixel it is larger: noise above the cutoff averages down
+    assert predicted.mean() < 0.7 * model.variance()[weight == 0].mean()
+
+
+def test_an_output_without_the_star_helps():
+    tick, n_ticks, number, weight = of_outputs(32, 32)
+    rng = np.random.default_rng(5)
+    parts = pink(n_ticks, 180, rng).reshape(3, 60, -1)
+    noise = np.sqrt(0.9) * parts[2][:, tick]
+    for k in range(2):
+        noise[:, number == k] += np.sqrt(0.1) * parts[k][:, tick[number == k]]
+    residual = noise + WHITE * rng.standard_normal(noise.shape)
+    error = (
+        clock_model(residual, weight, tick, n_ticks, Band(AMPLITUDE), Outputs(number, 0.9)) - noise
+    )
+    own = number == 0
+    alone = clock_model(residual[:, own], weight[own], tick[own], n_ticks, Band(AMPLITUDE))
+    hidden = weight == 0
+    assert rms(error[:, hidden]) < 0.9 * rms((alone - noise[:, own])[:, hidden[own]])
 
 
 def test_without_prior_it_is_least_squares():

@@ -5,12 +5,22 @@ import pytest
 
 from tsoxr.kernels import stripe_clock
 from tsoxr.kernels.stripe_amplitude import common_share
-from tsoxr.kernels.stripe_clock import one_over_f_terms
-from tsoxr.kernels.stripe_process import Outputs, clock_model, clock_variance
+from tsoxr.kernels.stripe_clock import Outputs, Sums, in_reading_order, one_over_f_terms
+from tsoxr.kernels.stripe_process import Process
 
 engine = pytest.importorskip("celerite2").driver
 
 AMPLITUDE, WHITE = 1.1, 5.6
+
+
+def clock_model(residual, weight, tick, n_ticks, engine, **how):
+    """Return the estimate of each frame."""
+    return Process(in_reading_order(weight, tick, n_ticks), engine, **how)(residual)
+
+
+def clock_variance(weight, tick, n_ticks, engine, **how):
+    """Return the predicted variance of its error in each pixel."""
+    return Process(in_reading_order(weight, tick, n_ticks), engine, **how).variance()
 
 
 def clock(n_slow, n_fast, overhead=12):
@@ -143,6 +153,30 @@ def test_outputs_together_against_dense_algebra():
     options = {"amplitude": AMPLITUDE, "outputs": Outputs(number, 0.9)}
     np.testing.assert_allclose(clock_model(residual, *given, **options), expected, atol=3e-6)
     np.testing.assert_allclose(clock_variance(*given, **options), error, rtol=1e-5)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_variance_of_sums_against_dense_algebra(together):
+    tick, n_ticks, number, weight = four_outputs(12, 8)
+    outputs = Outputs(number, 0.9) if together else None
+    terms = one_over_f_terms(n_ticks)
+    same, distance = number[:, None] == number, lags(tick)
+    covariance = terms.covariance(distance)
+    if together:
+        covariance = (0.9 + 0.1 * same) * covariance
+        covariance += 0.9 * same * terms.variance[0] * np.exp(-terms.rate[0] * distance)
+    covariance, used = AMPLITUDE**2 * covariance, weight > 0
+    total = covariance[np.ix_(used, used)] + np.diag(1.0 / weight[used])
+    posterior = covariance - covariance[:, used] @ np.linalg.solve(total, covariance[used])
+    pixels = in_reading_order(weight, tick, n_ticks)
+    model = Process(pixels, engine, amplitude=AMPLITUDE, outputs=outputs)
+    share = np.random.default_rng(6).uniform(0.0, 1.0, tick.size)
+    line = np.repeat(np.arange(12), 32)
+    by_line = share * (line == np.arange(12)[:, None])
+    expected = ((by_line @ posterior) * by_line).sum(axis=1)
+    np.testing.assert_allclose(model.variance_of(Sums(share, line)), expected, rtol=1e-5)
+    whole = model.variance_of(Sums(share, np.zeros(line.size, int)))
+    np.testing.assert_allclose(whole, share @ posterior @ share, rtol=1e-5)
 
 
 def test_an_output_without_the_star_helps_the_others():

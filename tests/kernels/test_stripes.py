@@ -83,7 +83,8 @@ def test_memory_order_does_not_matter():
     ramp = rng.normal(0, 5, (2, 3, 35, 20)).astype("f4")
     other = np.ascontiguousarray(ramp.swapaxes(2, 3)).swapaxes(2, 3)
     for a, b in zip(levels_of(ramp), levels_of(other), strict=True):
-        np.testing.assert_array_equal(a, b)
+        # the same sum of 20 float32 numbers below 20 in another order
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_each_output_has_its_level():

@@ -61,8 +61,10 @@ def test_stripes_come_off(small, fast):
 def test_what_is_subtracted_has_no_median_in_time(small):
     ds, _ = striped(small, noise=3.0, n_time=32, rate=small.trace(sky=200.0))
     stripe = ds.tso.clean_1overf()[STRIPE]
-    # the static part comes from the same 32 integrations
-    np.testing.assert_allclose(stripe.median("time"), 0.0, atol=1e-4)
+    # the static part comes from the same 32 integrations; the mean over neighbouring lines, with
+    # which a level is combined, has a median of its own, 1.25/sqrt(32) of what varies at most
+    assert (abs(stripe.median("time")) < 0.22 * stripe.std("time")).all()
+    assert abs(stripe.median("time")).mean() < 0.02 * stripe.std("time").mean()
 
 
 def test_sky_and_static_structure_stay(small):

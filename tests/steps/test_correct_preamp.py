@@ -191,3 +191,31 @@ def test_contract(small):
     offset = np.random.default_rng(10).normal(0, 20, (20, 5, 1, 1)) * np.ones((1, 1, *SHAPE))
     testing.check_step("correct_preamp", noisy(small, offset, n_outputs=4))
     testing.check_step("correct_preamp", small.ramps())
+
+
+@pytest.mark.parametrize("mode", ["nirspec-prism", "nirspec-g395h"])
+def test_error_bars_of_channels(mode):
+    """Where photons do not dominate, the error of each channel is its scatter."""
+    quiet = ("photon", "read", "ktc", "bias", "background", "one_over_f", "pedestal")
+    given = {"nirspec-prism": {}, "nirspec-g395h": {"subarray": "SUB1024A"}}[mode]
+    made = exposure(
+        mode, seed=3, n_integrations=24, n_groups=3, brightness=0.02, noise=quiet, **given
+    )
+    ds = made.ramps().tso.subtract_bias().tso.correct_preamp()
+    assert ds["stripe_variance"].dims == (ds.attrs["slow_dim"],)
+    rates = ds.tso.fit_ramps().tso.find_trace()
+    spectra = rates.tso.assign_wavelength().tso.extract()
+    light = xr.DataArray(made.truth()["white_flux"].values, dims="time")
+    left = spectra["flux"] - spectra["flux"].median("time") * (light / light.median())
+    scatter = np.sqrt(float(left.var("time", ddof=1).mean()))
+    # 500 or 1000 channels of 23 degrees of freedom, neighbours alike: 1.5 %; light and the
+    # weights of the extraction differ
+    assert np.sqrt(float((spectra["flux_error"] ** 2).mean())) == pytest.approx(scatter, rel=0.05)
+
+
+def test_error_is_added_to_one_that_is_there(small):
+    ds = noisy(small, fast="y")
+    alone = ds.tso.correct_preamp(trace_half_width=4.0)["stripe_variance"]
+    before = xr.DataArray(np.full(64, 2.0), dims="x")
+    both = ds.assign(stripe_variance=before).tso.correct_preamp(trace_half_width=4.0)
+    np.testing.assert_allclose(both["stripe_variance"], alone + 2.0)

@@ -5,6 +5,7 @@ import pytest
 
 import tsoxr
 from tsoxr import testing
+from tsoxr.simulation.electronics import Electronics
 
 LEVEL = "correct_reference_pixels_level"
 
@@ -59,7 +60,7 @@ def test_noise_that_is_added(small):
     """512 reference pixels in two parities: 1/256 of their variance, common to all pixels."""
     noise = np.random.default_rng(4).normal(0, 5.0, (20, 5, 32, 128))
     ds = with_border(small, noise, fast="x")
-    level = ds.tso.correct_reference_pixels()[LEVEL]
+    level = ds.tso.correct_reference_pixels(shrink=False)[LEVEL]
     # 200 levels: 1 sigma of their variance is 10 %
     assert float(level.var()) == pytest.approx(25.0 / 256, rel=0.4)
 
@@ -69,8 +70,10 @@ def test_hits_on_reference_pixels(small):
     ds = with_border(small, offset, fast="x")
     struck = ds.copy(deep=True)
     struck["ramp"][4, 2:, 1, 10:16] += 5000.0
+    whole = {"shrink": False}
     change = abs(
-        struck.tso.correct_reference_pixels()[LEVEL] - ds.tso.correct_reference_pixels()[LEVEL]
+        struck.tso.correct_reference_pixels(**whole)[LEVEL]
+        - ds.tso.correct_reference_pixels(**whole)[LEVEL]
     )
     # three of 256 pixels fewer: 3 sqrt(2) sqrt(3) / 256 = 0.03 DN, 1 sigma
     assert float(change.max()) < 0.15
@@ -138,3 +141,67 @@ def test_contract(small):
         "correct_reference_pixels", with_border(small, offset, fast="x", n_outputs=4)
     )
     testing.check_step("correct_reference_pixels", small.ramps())
+
+
+def spectrum_levels(ds, truth):
+    """Return what the electronics add to the spectrum on average, last minus first, (time,)."""
+    light = np.median(ds["ramp"].values[:, -1].astype("f4") - ds["ramp"].values[:, 0], axis=0)
+    return truth[:, light > np.percentile(light, 97)].mean(axis=1)
+
+
+CASES = {
+    "nircam, 1 output": ("nircam-grism", {"n_outputs": 1, "n_groups": 2}),
+    "nircam, 4 outputs": ("nircam-grism", {"n_outputs": 4, "n_groups": 2}),
+    "nircam imaging": ("nircam-imaging", {"n_groups": 2, "subarray": "SUB160P"}),
+    "miri": ("miri-lrs", {"n_groups": 3}),
+    "miri imaging": ("miri-imaging", {"n_groups": 3}),
+    "soss": ("niriss-soss", {"n_groups": 2, "subarray": "SUBSTRIP96"}),
+    "prism": ("nirspec-prism", {"n_groups": 2}),
+}
+
+
+@pytest.mark.parametrize(
+    "case", [c if c != "soss" else pytest.param(c, marks=pytest.mark.long) for c in CASES]
+)
+def test_never_worse_after_than_before(case):
+    """What the electronics add to the spectrum, averaged over it, does not scatter by more."""
+    mode, given = CASES[case]
+    ratio = []
+    for seed in range(4 if "nircam" in case else 2):
+        made = tsoxr.simulation.exposure(
+            mode, seed=seed, noise=("read", "one_over_f", "pedestal", "bias", "ktc"),
+            n_integrations=20, **given,
+        )  # fmt: skip
+        ds = made.ramps(chunks=4).load()
+        truth = np.stack([Electronics(made).groups(i) for i in range(20)])
+        truth = truth[:, -1] - truth[:, 0]
+        out = tsoxr.steps.correct_reference_pixels(ds)
+        taken = (ds["ramp"].astype("f4") - out["ramp"].astype("f4")).values
+        before, after = (
+            spectrum_levels(ds, x) for x in (truth, truth - (taken[:, -1] - taken[:, 0]))
+        )
+        ratio.append(after.std() / before.std())
+    # a share fitted to 20 integrations is known to 1/sqrt(20) of the part that is not shared: it
+    # adds 1/20 of the variance of one level, and four outputs have one each
+    assert np.mean(ratio) < 1.05
+    assert max(ratio) < 1.25
+
+
+def test_reference_pixels_that_say_nothing_are_left_out(small):
+    """Noise alone, 512 pixels of it: raw means would add 1/256 of the variance to all pixels."""
+    added = []
+    for seed in range(6):
+        noise = np.random.default_rng(seed).normal(0, 5.0, (20, 5, 32, 128))
+        level = with_border(small, noise, fast="x").tso.correct_reference_pixels()[LEVEL]
+        change = level.isel(group=-1) - level.isel(group=0)
+        added.append(float((change - change.median("time")).var()))
+    # 12 shares, of which 1 in 44 is taken for significant: far less than 2 x 25 / 256
+    assert np.mean(added) < 0.2 * 2 * 25.0 / 256
+
+
+def test_few_integrations_are_corrected_whole(small):
+    offset = np.random.default_rng(9).normal(0, 20, (20, 5, 1, 1))
+    ds = with_border(small, offset, fast="x").isel(time=slice(0, 5))
+    out = ds.tso.correct_reference_pixels()
+    assert "5 integrations: too few to shrink the levels" in small.notes(out)
+    assert (out["correct_reference_pixels_share"] == 1.0).all()

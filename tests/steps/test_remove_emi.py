@@ -61,6 +61,13 @@ def test_little_of_it_is_left(seed):
     assert left_over(case, SLOW) < 0.13
 
 
+def test_groups_flagged_before_hide_nothing():
+    each = exposure("miri-lrs", seed=4, noise=(*QUIET, "emi"), n_integrations=8, n_groups=6)
+    ds = each.ramps().tso.flag_groups(first=1, last=1)
+    case = each, ds, ds.tso.remove_emi(), injected(each)
+    assert left_over(case, FAST) < 0.02
+
+
 @pytest.mark.parametrize(("subarray", "n"), [("SUB64", 30), ("SUB128", 10)])
 def test_images(subarray, n):
     noise = (*QUIET, "one_over_f", "emi")

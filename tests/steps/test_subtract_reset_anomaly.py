@@ -84,7 +84,10 @@ def test_simulated_anomaly_is_found(n_groups):
     time = exposure.clock.group_time
     before, after = (np.abs(slope(v, time, 1)).max() for v in (truth, found - truth))
     assert before > (60.0 if n_groups == 8 else 20.0)
-    assert after < 4 * (1.9 if n_groups == 8 else 0.6)
+    # even and odd rows share most of their error, so first and later integrations give two
+    # numbers: one of them lies beyond 3 standard deviations in 0.5 % of exposures (over seeds
+    # 0 to 4 the four numbers had an rms of 2.4 and 0.63 DN/s)
+    assert after < 3 * (1.9 if n_groups == 8 else 0.6)
 
 
 def test_what_is_left_of_it_goes_with_the_background():

@@ -205,6 +205,13 @@ class Solver:
         rest = self._inverse @ (sums[:, n_line:].T - self._cross @ by_sums)
         return np.concatenate([by_sums - self._by_cross @ rest, rest]).T
 
+    def variance_of(self, combined: np.ndarray) -> np.ndarray:
+        """Return the error variance (sum,) of weighted sums (sum, level) of the levels.
+
+        The matrix that turns sums into levels is the covariance of their errors.
+        """
+        return np.maximum((self(combined) * combined).sum(axis=1), 0.0)
+
 
 def _flushed(matrix: np.ndarray) -> np.ndarray:
     """Put 0 for what is far below rounding: powers of a correlation become denormal, and slow."""

@@ -8,7 +8,6 @@ its power once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +18,6 @@ __all__ = ["Band", "Level", "alternating_level", "check_band", "levels_of"]
 
 PER_PERIOD = 16
 """Means in the shortest period of a band; they weaken it by 0.6 %."""
-
-RIDGE = 1e-9
-"""What stands for the prior without one, relative to the largest term."""
 
 NARROWER = 8.0
 """How much shorter the sections of a band may be than those of the band below."""
@@ -64,7 +60,11 @@ class Band(NamedTuple):
 
 
 class Level(NamedTuple):
-    """One band: its cosines ``k``, their prior deviations, length of a section and of a mean."""
+    """One band: its cosines ``k``, their prior deviations, length of a section and of a mean.
+
+    Means of all bands are whole numbers of those of the highest; sections, but for that of the
+    lowest band, are even numbers of means.
+    """
 
     k: np.ndarray
     deviation: np.ndarray
@@ -81,27 +81,6 @@ class Level(NamedTuple):
         out *= self.deviation
         return out
 
-    def factor(self, gram: np.ndarray) -> np.ndarray:
-        """Return the lower Cholesky factor of gram + prior, (term, term)."""
-        ridge = 1.0 if self.with_prior else RIDGE * max(float(gram.diagonal().max()), 1e-300)
-        return np.linalg.cholesky(gram + ridge * np.eye(gram.shape[0]))
-
-    def sections(self, n_ticks: int) -> Iterator[float]:
-        """Yield the first tick of each section."""
-        if self.length >= n_ticks:
-            yield 0.0
-            return
-        half = 0.5 * self.length
-        for number in range(int(np.ceil(n_ticks / half)) + 1):
-            yield (number - 1) * half
-
-    def blend(self, tick: np.ndarray, origin: float, n_ticks: int) -> np.ndarray:
-        """Return the share of a section at each tick; those of all add up to one."""
-        if self.length >= n_ticks:
-            return np.ones(tick.size)
-        half = 0.5 * self.length
-        return np.maximum(1.0 - np.abs(tick - origin - half) / half, 0.0)
-
 
 def _fall(frequency: np.ndarray, start: float, stop: float) -> np.ndarray:
     """Return 1 below ``start``, 0 above ``stop``, half a cosine between."""
@@ -114,27 +93,30 @@ def levels_of(band: Band, n_ticks: int) -> list[Level]:
     ratio = 2.0 * band.top * n_ticks / band.n_terms
     n_more = max(int(np.ceil(np.log(max(ratio, 1.0)) / np.log(NARROWER))), 0)
     step = ratio ** (1.0 / n_more) if n_more else 1.0
+    finest = max(int(1.0 / (PER_PERIOD * band.top)), 1)
     found, below = [], 0.0
     for number in range(n_more + 1):
         length = n_ticks / step**number
         last = number == n_more
         stop = band.top if last else 0.5 * band.n_terms / length
+        width = finest * max(int(1.0 / (PER_PERIOD * stop)) // finest, 1)
+        if number:
+            length = 2.0 * width * max(round(0.5 * length / width), 1)
         start = max(stop - band.roll_off * band.tick_time, 0.0) if last else 0.75 * stop
         k = np.arange(int(2.0 * stop * length) + 1)
         f = k / (2.0 * length)
         share = _fall(f, start, stop) - (_fall(f, 0.75 * below, below) if below else 0.0)
-        found.append(_level(band, k, np.maximum(share, 0.0), length, stop))
+        found.append(_level(band, k, np.maximum(share, 0.0), length, width))
         below = stop
     return found
 
 
-def _level(band: Band, k: np.ndarray, share: np.ndarray, length: float, stop: float) -> Level:
+def _level(band: Band, k: np.ndarray, share: np.ndarray, length: float, width: int) -> Level:
     with_prior = bool(np.isfinite(band.amplitude))
     a2 = band.amplitude**2 if with_prior else 1.0
     each = 2.0 / np.maximum(k, 1) if with_prior else np.ones(k.size)
     variance = a2 * share * np.where(k > 0, each, FREE)
     kept = variance > 0
-    width = max(int(1.0 / (PER_PERIOD * stop)), 1)
     above = ABOVE * a2 if with_prior and width > 1 else 0.0
     return Level(k[kept] * 1.0, np.sqrt(variance[kept]), length, width, above, with_prior)
 

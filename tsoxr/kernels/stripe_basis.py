@@ -11,7 +11,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from tsoxr.kernels.stripes import line_levels
+from tsoxr.kernels.stripes import line_levels, relative_excess
 
 __all__ = ["line_terms", "odd_even_terms", "polynomial_terms", "subtract_terms", "term_levels"]
 
@@ -146,12 +146,10 @@ def term_levels(
     spread : (time, group, slow, output) float32
         As from `line_levels`.
     """
-    from tsoxr.kernels.stripe_scaled import light_of
-
     levels, spread = line_levels(ramp, design, group_time, edges=edges)
     inverse = line_terms(terms, design[3] > 0, edges)
     span = group_time[-1] - group_time[0] if len(group_time) > 1 else 1.0
-    excess = light_of(ramp, design[1], design[4] > 0) - 1.0
+    excess = relative_excess(ramp, design[1], design[4])
     rising = float(len(group_time) > 1)
     u = np.broadcast_to(rising * (group_time - group_time[0]) / span, (len(ramp), len(group_time)))
     parts = np.stack([u, rising * excess[:, None] * group_time / span], axis=-1)
@@ -162,7 +160,11 @@ def term_levels(
 
 
 def subtract_terms(
-    ramp: np.ndarray, amplitude: np.ndarray, terms: np.ndarray, edges: np.ndarray
+    ramp: np.ndarray,
+    amplitude: np.ndarray,
+    terms: np.ndarray,
+    edges: np.ndarray,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the ramps minus the sum of the terms of each line.
 
@@ -176,12 +178,14 @@ def subtract_terms(
         Functions along a line.
     edges : (output + 1,) int
         Fast index at which each output begins, and the end.
+    out : (time, group, slow, fast) float32, optional
+        Where the result goes.
 
     Returns
     -------
     (time, group, slow, fast) float32
     """
-    out = np.empty_like(ramp, dtype=np.float32)
+    out = np.empty_like(ramp, dtype=np.float32) if out is None else out
     k = len(terms) // (edges.size - 1)
     for o, (begin, end) in enumerate(pairwise(edges)):
         part = (..., slice(begin, end))

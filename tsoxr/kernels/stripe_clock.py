@@ -20,7 +20,10 @@ import numpy as np
 __all__ = [
     "FREE",
     "InOrder",
+    "Outputs",
+    "Sums",
     "Terms",
+    "check_outputs",
     "filled",
     "in_reading_order",
     "one_over_f_terms",
@@ -108,7 +111,8 @@ class InOrder(NamedTuple):
     """Pixels of one output in the order in which they are read.
 
     ``order`` (pixel,) sorts them, ``back`` (pixel,) undoes it, ``tick`` and ``weight``
-    (pixel,) are sorted, ``used`` (pixel,) bool marks positive weights.
+    (pixel,) are sorted, ``used`` (pixel,) bool marks positive weights, ``n_ticks`` is the
+    length of a frame.
     """
 
     order: np.ndarray
@@ -116,6 +120,7 @@ class InOrder(NamedTuple):
     tick: np.ndarray
     weight: np.ndarray
     used: np.ndarray
+    n_ticks: int
 
     def take(self, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the values of the used pixels about each frame's mean, and that mean.
@@ -141,9 +146,56 @@ class InOrder(NamedTuple):
         dtype = np.result_type(residual.dtype, np.float32)
         values = filled(residual[:, self.order[self.used]].astype(dtype))
         share = self.weight[self.used] / self.weight[self.used].sum()
-        mean = (values @ share.astype(dtype))[:, None]
+        mean = np.einsum("fp,p->f", values, share.astype(dtype))[:, None]  # each frame by itself
         values -= mean
         return values, mean
+
+
+class Outputs(NamedTuple):
+    """Outputs whose noise is estimated together.
+
+    Attributes
+    ----------
+    number : (pixel,) int
+        Output that reads each pixel, from 0, pixels in the order of the caller.
+    common : float
+        Share of the variance of the noise that all outputs have in common, 0 to 1: their
+        correlation at the same tick.
+    """
+
+    number: np.ndarray
+    common: float
+
+
+class Sums(NamedTuple):
+    """Weighted sums of pixels whose error is asked for, such as the mean over each line.
+
+    Attributes
+    ----------
+    share : (pixel,) float64
+        Weight of each pixel in its sum, pixels in the order of the caller.
+    block : (pixel,) int
+        The sum that it belongs to, from 0. Pixels of a sum follow each other on the clock.
+    """
+
+    share: np.ndarray
+    block: np.ndarray
+
+
+def check_outputs(outputs: Outputs | None, n_pixels: int) -> None:
+    """Raise ValueError for a share outside 0 to 1 or numbers of another shape."""
+    if outputs is None:
+        return
+    if not 0.0 <= outputs.common <= 1.0:
+        raise ValueError(
+            f"clock_model: common is {outputs.common}; it must lie within 0 and 1; give the "
+            "correlation of two outputs"
+        )
+    if outputs.number.shape != (n_pixels,):
+        raise ValueError(
+            f"clock_model: the outputs' numbers have the shape {outputs.number.shape}; it must be "
+            f"({n_pixels},); give the output of each pixel"
+        )
 
 
 def in_reading_order(weight: np.ndarray, tick: np.ndarray, n_ticks: int) -> InOrder:
@@ -192,7 +244,8 @@ def in_reading_order(weight: np.ndarray, tick: np.ndarray, n_ticks: int) -> InOr
     order = np.argsort(tick, kind="stable")
     back = np.empty_like(order)
     back[order] = np.arange(order.size)
-    return InOrder(order, back, tick[order].astype(np.int64), weight[order], weight[order] > 0)
+    used = weight[order] > 0
+    return InOrder(order, back, tick[order].astype(np.int64), weight[order], used, n_ticks)
 
 
 def filled(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsoxr.kernels.light import background_pixels, bright_pixels, wings
+from tsoxr.kernels.light import DARKEST_PERCENT, background_pixels, bright_pixels
+from tsoxr.kernels.medians import percentile_of_seen
 from tsoxr.kernels.stripe_statistics import drop_short_lines, line_limits, pixel_statistics
 
 __all__ = ["LAYERS", "DesignOptions", "stripe_design"]
@@ -70,7 +71,8 @@ def stripe_design(
     light = statistics[1] if (statistics[1] != 0).any() else statistics[0]
     usable = good & mask if mask is not None else _background(light, good, options)
     usable = _along_lines(drop_short_lines, usable, options, options.edges, options.min_pixels)
-    wing = _oriented(wings(_oriented(light, options), _oriented(usable, options)), options)
+    sky = percentile_of_seen(light, usable, DARKEST_PERCENT, options.spatial_axis)
+    wing = np.where(usable, light - sky, 0.0)
     bright = bright_pixels(light, good & (statistics[4] == 0)) & options.follow_light
     lines = (
         (statistics, usable) if options.lines_along == 1 else (statistics.swapaxes(1, 2), usable.T)

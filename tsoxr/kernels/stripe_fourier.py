@@ -10,7 +10,11 @@ that as prior P and with white noise in the pixels, the coefficients have the po
 a Wiener estimate: frequencies that gaps in the mask leave open stay near zero, where a plain
 least-squares fit would ring. All of it is linear in the data and the same for all frames.
 
-No more than ``n_terms`` cosines are fitted at once. The lowest band is fitted over the whole
+Outputs that are read side by side share part of their noise at each tick. Their coefficients
+of one cosine have the prior correlation c and are solved for together, so that outputs that see
+little of the star measure what the others need; the level of a frame is each output's own.
+
+About ``n_terms`` cosines are fitted at once. The lowest band is fitted over the whole
 frame; it carries the noise across lines without any usable pixel. Each further band takes
 what remains, in shorter sections that overlap by half and are blended by triangles. A band
 sees means over a sixteenth of its shortest period, and counts what noise lies above it as
@@ -23,204 +27,193 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tsoxr.kernels.stripe_bands import Band, Level, alternating_level, check_band, levels_of
-from tsoxr.kernels.stripe_clock import InOrder, in_reading_order
+from tsoxr.kernels.stripe_clock import InOrder, Outputs, Sums, check_outputs
+from tsoxr.kernels.stripe_sections import (
+    Cells,
+    Solved,
+    between,
+    cells_before,
+    nodes,
+    one_level,
+    solve,
+)
 
-__all__ = ["Band", "clock_model", "clock_variance"]
+__all__ = ["Band", "Fourier"]
 
+SUMS_AT_ONCE = 64
+"""Sums whose power above the cutoff is found at once."""
 
-class _Means(NamedTuple):
-    """Neighbouring pixels taken together: cell of the clock, mean tick, weight of each mean."""
-
-    start: np.ndarray
-    cell: np.ndarray
-    tick: np.ndarray
-    weight: np.ndarray
-    share: np.ndarray
-
-    def of(self, values: np.ndarray) -> np.ndarray:
-        """Return the weighted means of values (frame, pixel), (frame, mean)."""
-        if self.start.size == self.share.size:
-            return values
-        return np.add.reduceat(values * self.share.astype(values.dtype), self.start, axis=1)
-
-
-def _means(tick: np.ndarray, weight: np.ndarray, width: int) -> _Means:
-    cell = (tick // width).astype(np.int64)
-    start = np.flatnonzero(np.diff(cell, prepend=-1))
-    total = np.add.reduceat(weight, start)
-    share = weight / np.repeat(total, np.diff(start, append=tick.size))
-    return _Means(start, cell[start], np.add.reduceat(share * tick, start), total, share)
+FINEST_POWER = 4096
+"""Fewest frequencies up to the sampling rate in that power."""
 
 
-def _nodes(width: int, n_ticks: int) -> np.ndarray:
-    """Return the middles of the cells of the clock."""
-    return (np.arange(-(-n_ticks // width)) + 0.5) * width - 0.5
-
-
-def _between(values: np.ndarray, width: int, tick: np.ndarray) -> np.ndarray:
-    """Return (..., cell) values at other ticks, by straight lines."""
-    at = np.clip((tick + 0.5) / width - 0.5, 0.0, values.shape[-1] - 1.0)
-    low = np.minimum(at.astype(np.int64), max(values.shape[-1] - 2, 0))
-    part = (at - low).astype(values.dtype)
-    out = np.take(values, low, axis=-1)
-    if part.any():
-        out += part * (np.take(values, np.minimum(low + 1, values.shape[-1] - 1), axis=-1) - out)
-    return out
-
-
-def clock_model(
-    residual: np.ndarray, weight: np.ndarray, tick: np.ndarray, n_ticks: int, band: Band
-) -> np.ndarray:
-    """Estimate the 1/f noise of all pixels of one output, frame by frame.
+class Fourier:
+    """The 1/f noise of all pixels as cosines on the clock: solved once, for all frames.
 
     Parameters
     ----------
-    residual : (frame, pixel) float
-        What the frames of one output depart from the scene, DN, pixels in any order. A value
-        that is not finite is replaced by the mean of its neighbours on the clock.
-    weight : (pixel,) float64
-        Inverse variance of the white noise, DN-2, 0 for pixels that do not measure; the same
-        for all frames.
-    tick : (pixel,) int64
-        Clock of the frame at which each pixel is read.
-    n_ticks : int
-        Clocks of a frame.
+    pixels : InOrder
+        From `tsoxr.kernels.stripe_clock.in_reading_order`.
     band : Band
         Amplitude of the noise, frequencies, size of the fit.
-
-    Returns
-    -------
-    (frame, pixel) float32
-        Noise of every pixel, also of those without weight; float64 for float64 data. Without a
-        prior (infinite amplitude) what lies in gaps of the mask is an extrapolation, larger
-        than the noise where a gap is longer than half the shortest period.
+    outputs : Outputs, optional
+        Where pixels of several outputs are given: which is which, and what they share.
 
     Raises
     ------
     ValueError
-        For an amplitude or a frequency that is not positive, or as in `in_reading_order`.
-    """
-    check_band(band)
-    pixels = in_reading_order(weight, tick, n_ticks)
-    values, mean = pixels.take(np.asarray(residual))
-    model = _fitted(values, pixels, n_ticks, levels_of(band, n_ticks))
-    if band.alternating > 0:
-        sign = np.where(pixels.tick % 2, -1.0, 1.0).astype(values.dtype)
-        values = (values - model[:, pixels.used]) * sign[pixels.used]
-        model += sign * _fitted(values, pixels, n_ticks, [alternating_level(band, n_ticks)])
-    model += mean
-    return model[:, pixels.back]
-
-
-def _fitted(values: np.ndarray, pixels: InOrder, n_ticks: int, levels: list[Level]) -> np.ndarray:
-    """Return the sum of all levels at all pixels, (frame, pixel)."""
-    finest = levels[-1].width
-    fine = _means(pixels.tick[pixels.used], pixels.weight[pixels.used], finest)
-    values = fine.of(values)
-    model = np.zeros((values.shape[0], -(-n_ticks // finest)), values.dtype)
-    for level in levels:
-        means = _means(fine.tick, fine.weight, level.width)
-        left = means.of(values - model[:, fine.cell])
-        found = _one_level(left, means, level, n_ticks)
-        model += _between(found, level.width, _nodes(finest, n_ticks))
-    return _between(model, finest, pixels.tick)
-
-
-def _one_level(left: np.ndarray, means: _Means, level: Level, n_ticks: int) -> np.ndarray:
-    """Return the part of one level at the cells of its clock, (frame, cell)."""
-    from scipy.linalg import cho_solve
-
-    out = np.zeros((left.shape[0], -(-n_ticks // level.width)), left.dtype)
-    for part in _sections(means, level, n_ticks):
-        solved = cho_solve((level.factor(part.gram), True), part.weighted.T).T
-        wanted = part.wanted * part.blend[:, None]
-        coefficients = left[:, part.used] @ solved.astype(out.dtype)
-        out[:, part.cells] += coefficients @ wanted.astype(out.dtype).T
-    return out
-
-
-class _Section(NamedTuple):
-    """Where one section takes its means and what cells it serves, and its matrices.
-
-    ``weighted`` (mean, term) is the basis times the weights, ``gram`` (term, term) its
-    product with the basis, ``wanted`` (cell, term) the basis at the cells.
+        For an amplitude or a frequency that is not positive, or a share outside 0 to 1.
     """
 
-    used: slice
-    cells: slice
-    weighted: np.ndarray
-    gram: np.ndarray
-    wanted: np.ndarray
-    blend: np.ndarray
+    def __init__(self, pixels: InOrder, band: Band, outputs: Outputs | None = None) -> None:
+        check_band(band)
+        check_outputs(outputs, pixels.tick.size)
+        self._pixels, self._band = pixels, band
+        self._common = 0.0 if outputs is None else outputs.common
+        number = np.zeros(pixels.tick.size, np.int64)
+        if outputs is not None:
+            number = np.unique(outputs.number, return_inverse=True)[1][pixels.order]
+        self._number, self._n_output = number, int(number.max()) + 1
+        self._levels = self._solved(levels_of(band, pixels.n_ticks))
+        alternating = [alternating_level(band, pixels.n_ticks)] if band.alternating > 0 else []
+        self._alternating = self._solved(alternating) if alternating else None
 
+    def _solved(self, levels: list[Level]) -> tuple[Cells, list[Solved]]:
+        cells = Cells(self._pixels, self._number, self._n_output, levels[-1].width)
+        return cells, [solve(level, cells, self._common) for level in levels]
 
-def _sections(means: _Means, level: Level, n_ticks: int) -> Iterator[_Section]:
-    """Yield the sections of a level that have data."""
-    nodes = _nodes(level.width, n_ticks)
-    weight = 1.0 / (1.0 / means.weight + level.above)
-    for origin in level.sections(n_ticks):
-        whole = level.length >= n_ticks
-        ends = [origin - 0.5, np.inf if whole else origin + level.length - 0.5]
-        used = slice(*np.searchsorted(means.tick, ends))
-        cells = slice(*np.searchsorted(nodes, ends))
-        if used.stop > used.start and cells.stop > cells.start:
-            basis = level.basis(means.tick[used], origin)
-            weighted = basis * weight[used, None]
-            wanted = level.basis(nodes[cells], origin)
-            blend = level.blend(nodes[cells], origin, n_ticks)
-            yield _Section(used, cells, weighted, basis.T @ weighted, wanted, blend)
+    def __call__(self, residual: np.ndarray) -> np.ndarray:
+        """Return the noise of every pixel (frame, pixel), also of those without weight.
 
+        ``residual`` (frame, pixel) as for `InOrder.take`; float32, or float64 for float64 data.
+        Without a prior (infinite amplitude) what lies in gaps of the mask is an extrapolation,
+        larger than the noise where a gap is longer than half the shortest period.
+        """
+        pixels = self._pixels
+        values, mean = pixels.take(np.asarray(residual))
+        model = self._fitted(values, self._levels)
+        if self._alternating:
+            sign = np.where(pixels.tick % 2, -1.0, 1.0).astype(values.dtype)
+            values = (values - model[:, pixels.used]) * sign[pixels.used]
+            model += sign * self._fitted(values, self._alternating)
+        model += mean
+        return model[:, pixels.back]
 
-def clock_variance(weight: np.ndarray, tick: np.ndarray, n_ticks: int, band: Band) -> np.ndarray:
-    r"""Predict the variance of the error of `clock_model`, for 1/f noise of the amplitude given.
+    def _fitted(self, values: np.ndarray, solved: tuple[Cells, list[Solved]]) -> np.ndarray:
+        """Return the sum of all levels at all pixels, (frame, pixel), for (frame, used)."""
+        cells, levels = solved
+        seen = cells.sums(values)
+        total = cells.total.astype(values.dtype)
+        model = np.zeros_like(seen)
+        at = nodes(cells.width, cells.n_ticks)
+        for level in levels:
+            found = one_level(seen - total * model, level)
+            model += between(found, level.level.width, at)
+        out = np.empty((values.shape[0], self._pixels.tick.size), values.dtype)
+        for number in range(self._n_output):
+            own = slice(None) if self._n_output == 1 else np.flatnonzero(self._number == number)
+            out[:, own] = between(model[:, number], cells.width, self._pixels.tick[own])
+        return out
 
-    Parameters
-    ----------
-    weight, tick, n_ticks, band
-        As for `clock_model`.
+    def variance(self) -> np.ndarray:
+        r"""Return the variance of the error of each pixel, (pixel,) float64, DN2.
 
-    Returns
-    -------
-    (pixel,) float64
-        DN2: posterior variance of the cosines of all bands, and the noise above the cutoff,
+        Posterior variance of the cosines of all bands, and the noise above the cutoff,
         :math:`A^2 \ln(f_{Nyquist} / f_{cutoff})`, which stays in the data. Without a prior: the
         variance that the white noise of the pixels gives the model.
+        """
+        pixels, band = self._pixels, self._band
+        out = np.zeros(pixels.tick.size)
+        if np.isfinite(band.amplitude):
+            out += band.amplitude**2 * np.log(max(0.5 / (band.cutoff * band.tick_time), 1.0))
+        for solved in self._all_levels():
+            n_term = solved.basis.shape[1]
+            for number in range(self._n_output):
+                block = slice(number * n_term, (number + 1) * n_term)
+                found = (solved.basis @ solved.error[:, block, block] * solved.basis).sum(axis=-1)
+                own = self._number == number
+                at = solved.joined(solved.blend * found)
+                out[own] += between(at, solved.level.width, pixels.tick[own])
+        return out[pixels.back]
+
+    def variance_of(self, sums: Sums) -> np.ndarray:
+        """Return the variance of the error of weighted sums of pixels, (sum,) float64, DN2.
+
+        As `variance`, with the correlation of the errors within a sum and between outputs.
+        """
+        from scipy import sparse
+
+        pixels = self._pixels
+        block = np.asarray(sums.block, dtype=np.int64)[pixels.order]
+        share = np.asarray(sums.share, dtype=np.float64)[pixels.order]
+        seen = share != 0
+        block, share, number, tick = block[seen], share[seen], self._number[seen], pixels.tick[seen]
+        n_sum = int(np.max(sums.block)) + 1
+        out = self._above(share, block, number, tick, n_sum)
+        for solved in self._all_levels():
+            width, (n_output, n_cell) = solved.level.width, solved.share.shape
+            low, part = cells_before(tick, width, n_cell)
+            low = low + number * n_cell
+            near = np.concatenate([low, np.where(part > 0, low + 1, low)])
+            by_cell = sparse.csr_matrix(
+                (np.concatenate([share * (1.0 - part), share * part]), (near, np.tile(block, 2))),
+                shape=(n_output * n_cell, n_sum),
+            )
+            out += _sums_of_level(solved, by_cell, n_sum)
+        return out
+
+    def _all_levels(self) -> list[Solved]:
+        return self._levels[1] + (self._alternating[1] if self._alternating else [])
+
+    def _above(
+        self, share: np.ndarray, block: np.ndarray, number: np.ndarray, tick: np.ndarray, n_sum: int
+    ) -> np.ndarray:
+        """Return what noise above the cutoff leaves in each sum: its power there, integrated."""
+        out, band = np.zeros(n_sum), self._band
+        lowest = band.cutoff * band.tick_time
+        if not np.isfinite(band.amplitude) or lowest >= 0.5:
+            return out
+        first = np.full(n_sum, self._pixels.n_ticks)
+        np.minimum.at(first, block, tick)
+        at = tick - first[block]
+        n = max(1 << (2 * int(at.max(initial=0)) + 1).bit_length(), FINEST_POWER)
+        f = np.arange(n // 2 + 1) / n
+        density = np.where(f >= lowest, band.amplitude**2 / np.maximum(f, lowest), 0.0) / n
+        step = max(SUMS_AT_ONCE * FINEST_POWER // n, 1)
+        for begin in range(0, n_sum, step):
+            some = (block >= begin) & (block < begin + step)
+            shape = (min(step, n_sum - begin), self._n_output, n)
+            cell = ((block[some] - begin) * self._n_output + number[some]) * n + at[some]
+            dense = np.bincount(cell, share[some], int(np.prod(shape))).reshape(shape)
+            wave = np.fft.rfft(dense)
+            together = self._common * np.abs(wave.sum(axis=1)) ** 2
+            apart = (1.0 - self._common) * (np.abs(wave) ** 2).sum(axis=1)
+            out[begin : begin + step] = (together + apart) @ density
+        return out
+
+
+def _sums_of_level(solved: Solved, by_cell: Any, n_sum: int) -> np.ndarray:
+    """Return the variance of the error of one level in each sum, (sum,).
+
+    Errors of overlapping sections are taken for the same, as if all of each came from one.
     """
-    check_band(band)
-    pixels = in_reading_order(weight, tick, n_ticks)
-    levels = levels_of(band, n_ticks)
-    with_prior = levels[0].with_prior
-    above = np.log(max(0.5 / (band.cutoff * band.tick_time), 1.0)) if with_prior else 0.0
-    variance = np.full(pixels.tick.size, band.amplitude**2 * above if with_prior else 0.0)
-    if band.alternating > 0:
-        levels.append(alternating_level(band, n_ticks))
-    for level in levels:
-        means = _means(pixels.tick[pixels.used], pixels.weight[pixels.used], level.width)
-        variance += _between(_level_variance(means, level, n_ticks), level.width, pixels.tick)
-    return variance[pixels.back]
-
-
-def _level_variance(means: _Means, level: Level, n_ticks: int) -> np.ndarray:
-    """Return the variance of the error of one level at the cells of its clock, (cell,)."""
-    from scipy.linalg import solve_triangular
-
-    n_cells = -(-n_ticks // level.width)
-    out, covered = np.zeros(n_cells), np.zeros(n_cells)
-    for part in _sections(means, level, n_ticks):
-        factor = level.factor(part.gram)
-        half = solve_triangular(factor, part.wanted.T, lower=True)
-        if level.with_prior:
-            found = np.einsum("kp,kp->p", half, half)
-        else:
-            back = solve_triangular(factor, half, lower=True, trans="T")
-            found = np.einsum("kp,kp->p", back, part.gram @ back)
-        out[part.cells] += part.blend * found
-        covered[part.cells] += part.blend
-    prior = 0.5 * float(np.sum(level.deviation**2)) if level.with_prior else 0.0
-    return out + (1.0 - covered) * prior
+    n_output, n_cell = solved.share.shape
+    half, n = solved.blend.size // 2, solved.blend.size
+    out, root = np.zeros(n_sum), np.sqrt(solved.blend)
+    for section, error in enumerate(solved.error):
+        begin = (section - 1) * half if solved.overlapping else 0
+        chosen = slice(max(begin, 0), min(begin + n, n_cell))
+        inside = slice(chosen.start - begin, chosen.stop - begin)
+        weighted = (solved.basis * root[:, None])[inside]
+        parts = [
+            by_cell[o * n_cell + chosen.start : o * n_cell + chosen.stop] for o in range(n_output)
+        ]
+        column = np.unique(np.concatenate([p.indices for p in parts]))
+        made = np.concatenate([(p[:, column].T @ weighted) for p in parts], axis=1)
+        out[column] += (made @ error * made).sum(axis=1)
+    return out

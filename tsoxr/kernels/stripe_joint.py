@@ -13,24 +13,18 @@ where X are the lines with all light projected out. K is measured from the lines
 Every level is a fixed linear function of the data, and a light curve of any colour gives 0.
 """
 
-# ruff: noqa: ANN001, ANN202, PLR0913, PLR0917 -- numba
-
 from __future__ import annotations
 
 from itertools import pairwise
 
-import numba
 import numpy as np
 
-from tsoxr.kernels.stripe_scaled import light_of
+from tsoxr.kernels.stripe_projection import DARK, Projection, by_output, over, project, rows_by_rows
 from tsoxr.kernels.stripe_scene import terms_of_groups
-from tsoxr.kernels.stripes import line_levels
+from tsoxr.kernels.stripe_terms import GroupTerms
+from tsoxr.kernels.stripes import line_levels, relative_excess
 
 __all__ = ["joint_levels", "joint_solver", "level_covariance"]
-
-DARK = 100.0
-"""Wavelengths whose light is seen with less than ten standard deviations in one group (squared)
-keep the factor of the white light: to solve for light that is not there would cost dark pixels."""
 
 NEAR, SURE = 5, 3.0
 """Lines whose covariance is tested, and against how many standard errors."""
@@ -138,16 +132,12 @@ def _shapes(light: np.ndarray, weight: np.ndarray, white: bool) -> tuple[np.ndar
     for shape in (slope, np.gradient(slope, axis=0)):
         amount = (weight * light * shape).sum(axis=0)
         amount = np.full_like(amount, amount.sum()) if white else amount
-        rest = shape - light * _over(amount, norm)
+        rest = shape - light * over(amount, norm)
         for other in found:
             rest = rest - other * (weight * other * rest).sum()
         size = (weight * rest**2).sum()
         found.append(rest / np.sqrt(size) if size > 0 else 0.0 * rest)
     return np.stack(found), norm
-
-
-def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)
 
 
 def joint_solver(
@@ -182,74 +172,22 @@ def joint_solver(
     for g in range(1, len(group_time)):
         t, w = light[g - 1].astype(np.float64), weight[g - 1].astype(np.float64)
         shapes, norm = _shapes(t, w, white)
-        matrix = np.diag(_by_output(w, edges).ravel())
+        matrix = np.diag(by_output(w, edges).ravel())
         if white:
-            taken = _by_output(w * t, edges).ravel() / np.sqrt(max(norm[0], 1e-30))
+            taken = by_output(w * t, edges).ravel() / np.sqrt(max(norm[0], 1e-30))
             matrix -= np.outer(taken, taken)
         else:
-            scaled = w * t * np.sqrt(_over(np.ones_like(norm), norm))
+            scaled = w * t * np.sqrt(over(np.ones_like(norm), norm))
             n_output = edges.size - 1
             for o, (begin, end) in enumerate(pairwise(edges)):
                 part = scaled[:, begin:end]
                 matrix[o::n_output, o::n_output] -= part @ part.T
         for shape in shapes:
-            taken = _by_output(w * shape, edges).ravel()
+            taken = by_output(w * shape, edges).ravel()
             matrix -= np.outer(taken, taken)
         out[g] = np.linalg.solve(np.eye(size) + covariance @ matrix, covariance)
     out[0] = 0.5 * (out[-1] + out[-1].T)
     return out.astype(np.float32)
-
-
-def _by_output(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.add.reduceat(values, edges[:-1], axis=-1)
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _project(
-    end, first, median, light, weight, shapes, norm, excess, level, cut, edges, white, work, out
-):
-    """Fill the sums (slow, output) of one group with the light projected out."""
-    n_slow, n_fast = end.shape
-    total = np.zeros(n_fast)
-    amount = np.zeros(2)
-    for s in range(n_slow):
-        for o in range(edges.size - 1):
-            for f in range(edges[o], edges[o + 1]):
-                w = weight[s, f]
-                e = np.float32(end[s, f]) - np.float32(first[s, f]) - median[s, f]
-                e -= excess * light[s, f]
-                d = e - level[s, o]
-                if w > 0 and not d * d * w <= cut:
-                    e = level[s, o]
-                work[s, f] = w * e if w > 0 else np.float32(0.0)
-                total[f] += work[s, f] * light[s, f]
-                amount[0] += work[s, f] * shapes[0, s, f]
-                amount[1] += work[s, f] * shapes[1, s, f]
-    if white:
-        total[:] = total.sum()
-    for f in range(n_fast):
-        total[f] = total[f] / norm[f] if norm[f] > 0 else 0.0
-    for s in range(n_slow):
-        for o in range(edges.size - 1):
-            value = 0.0
-            for f in range(edges[o], edges[o + 1]):
-                known = light[s, f] * total[f]
-                known += amount[0] * shapes[0, s, f] + amount[1] * shapes[1, s, f]
-                value += work[s, f] - weight[s, f] * known
-            out[s, o] = value
-
-
-@numba.njit(cache=True, nogil=True)
-def _all_projected(
-    ramp, median, light, weight, shapes, norm, excess, level, cut, edges, white, out
-):
-    work = np.empty(ramp.shape[2:], np.float32)
-    for t in range(ramp.shape[0]):
-        for g in range(1, ramp.shape[1]):
-            _project(
-                ramp[t, g], ramp[t, 0], median[g - 1], light[g - 1], weight[g - 1], shapes[g - 1],
-                norm[g - 1], excess[t], level[t, g - 1], cut, edges, white, work, out[t, g - 1],
-            )  # fmt: skip
 
 
 def joint_levels(
@@ -281,20 +219,20 @@ def joint_levels(
         0 in the first group.
     """
     levels, spread = line_levels(ramp, design, group_time, edges=edges)
-    median, light, weight = terms_of_groups(design, scene, group_time)
-    found = [
-        _shapes(t.astype("f8"), w.astype("f8"), white) for t, w in zip(light, weight, strict=True)
-    ]
-    shapes = np.stack([pair[0] for pair in found]).astype(np.float32)
-    norm = np.stack([pair[1] for pair in found])
-    excess = (light_of(ramp, design[1], design[4] > 0) - 1.0).astype(np.float32)
+    ramp = np.ascontiguousarray(ramp)
+    n_time, n_group, n_slow, n_fast = ramp.shape
+    rise, bright = (np.ascontiguousarray(design[k]) for k in (1, 4))
+    excess = relative_excess(ramp, rise, bright).astype(np.float32)
+    terms, cut = GroupTerms(rise, scene, group_time), np.float32(sigma**2)
     rough = levels[:, 1:] - levels[:, :1]
-    sums = np.zeros((ramp.shape[0], *solver[1:].shape[:1], *levels.shape[2:]))
-    static = (median, light, weight, shapes, norm)
-    _all_projected(
-        np.ascontiguousarray(ramp), *static, excess, rough, np.float32(sigma**2), edges, white, sums
-    )
-    flat = sums.reshape(*sums.shape[:2], -1).swapaxes(0, 1)
-    solved = (flat @ solver[1:].swapaxes(1, 2)).swapaxes(0, 1)
-    levels[:, 1:] = levels[:, :1] + solved.reshape(sums.shape)
+    for g in range(1, n_group):
+        images = terms.at(g)
+        projection = Projection(images, edges, white)
+        sums = np.empty((n_time, n_slow, edges.size - 1))
+        total, along = np.zeros((n_time, n_fast), np.float32), np.zeros((n_time, 2))
+        given = (ramp, g, images, projection.raw, excess, rough[:, g - 1])
+        project(*given, cut, edges, sums, total, along)
+        flat = projection.of(sums, total, along).reshape(n_time, -1)
+        solved = rows_by_rows(flat, solver[g])
+        levels[:, g] = levels[:, 0] + solved.reshape(sums.shape)
     return levels, spread

@@ -34,9 +34,17 @@ from typing import NamedTuple, Protocol
 import numba
 import numpy as np
 
-from tsoxr.kernels.stripe_clock import FREE, InOrder, Terms, in_reading_order, one_over_f_terms
+from tsoxr.kernels.stripe_clock import (
+    FREE,
+    InOrder,
+    Outputs,
+    Sums,
+    Terms,
+    check_outputs,
+    one_over_f_terms,
+)
 
-__all__ = ["Engine", "Outputs", "clock_model", "clock_variance"]
+__all__ = ["Engine", "Process"]
 
 UNUSED = 1e8
 """Variance of a pixel that does not measure, in units of A^2."""
@@ -69,26 +77,10 @@ class _Factor(NamedTuple):
     white: np.ndarray
 
 
-class Outputs(NamedTuple):
-    """Outputs whose noise is estimated together.
-
-    Attributes
-    ----------
-    number : (pixel,) int
-        Output that reads each pixel, from 0.
-    common : float
-        Share of the variance of the noise that all outputs have in common, 0 to 1: their
-        correlation at the same tick.
-    """
-
-    number: np.ndarray
-    common: float
-
-
 def _factorise(
-    pixels: InOrder, n_ticks: int, amplitude: float, engine: Engine, outputs: Outputs | None
+    pixels: InOrder, amplitude: float, engine: Engine, outputs: Outputs | None
 ) -> _Factor:
-    terms = one_over_f_terms(n_ticks)
+    terms = one_over_f_terms(pixels.n_ticks)
     a2 = amplitude**2
     n = pixels.tick.size
     white = np.full(n, UNUSED * a2)
@@ -117,30 +109,13 @@ def _loadings(
     return np.repeat(acts, terms.rate.size, axis=1).astype(np.float64), variance
 
 
-def clock_model(
-    residual: np.ndarray,
-    weight: np.ndarray,
-    tick: np.ndarray,
-    n_ticks: int,
-    engine: Engine,
-    *,
-    amplitude: float,
-    outputs: Outputs | None = None,
-) -> np.ndarray:
-    """Estimate the 1/f noise of all pixels of one output, frame by frame.
+class Process:
+    r"""The 1/f noise of all pixels as a Gaussian process: factorised once, for all frames.
 
     Parameters
     ----------
-    residual : (frame, pixel) float
-        What the frames of one output depart from the scene, DN, pixels in any order. A value
-        that is not finite is replaced by the mean of its neighbours on the clock.
-    weight : (pixel,) float64
-        Inverse variance of the white noise, DN-2, 0 for pixels that do not measure; the same
-        for all frames.
-    tick : (pixel,) int64
-        Clock of the frame at which each pixel is read.
-    n_ticks : int
-        Clocks of a frame.
+    pixels : InOrder
+        From `tsoxr.kernels.stripe_clock.in_reading_order`.
     engine : module
         ``celerite2.driver``.
     amplitude : float
@@ -148,16 +123,10 @@ def clock_model(
     outputs : Outputs, optional
         Where pixels of several outputs are given: which is which, and what they share.
 
-    Returns
-    -------
-    (frame, pixel) float32
-        Noise of every pixel, also of those without weight; float64 for float64 data.
-
     Raises
     ------
     ValueError
-        For an amplitude that is not positive and finite, a share outside 0 to 1, or as in
-        `in_reading_order`.
+        For an amplitude that is not positive and finite, or a share outside 0 to 1.
 
     Notes
     -----
@@ -165,16 +134,55 @@ def clock_model(
     is the variance of the error over that of its white noise, some tenth. Hits should be
     made NaN beforehand.
     """
-    pixels = in_reading_order(weight, tick, n_ticks)
-    _check(amplitude, outputs, pixels.tick.size)
-    values, mean = pixels.take(np.asarray(residual))
-    factor = _factorise(pixels, n_ticks, amplitude, engine, outputs)
-    out = np.empty((values.shape[0], pixels.tick.size), values.dtype)
-    at_once = max(BLOCK // pixels.tick.size, 1)
-    for first in range(0, values.shape[0], at_once):
-        block = slice(first, first + at_once)
-        _solve(values[block], mean[block], pixels, factor, engine, out[block])
-    return out
+
+    def __init__(
+        self, pixels: InOrder, engine: Engine, *, amplitude: float, outputs: Outputs | None = None
+    ) -> None:
+        if not (amplitude > 0 and np.isfinite(amplitude)):
+            raise ValueError(
+                f"clock_model: amplitude is {amplitude}; it must be positive and finite; measure "
+                "it with amplitude_of"
+            )
+        check_outputs(outputs, pixels.tick.size)
+        self._pixels, self._engine = pixels, engine
+        self._factor = _factorise(pixels, amplitude, engine, outputs)
+
+    def __call__(self, residual: np.ndarray) -> np.ndarray:
+        """Return the noise of every pixel (frame, pixel), also of those without weight.
+
+        ``residual`` (frame, pixel) as for `InOrder.take`; float32, or float64 for float64 data.
+        """
+        pixels = self._pixels
+        values, mean = pixels.take(np.asarray(residual))
+        out = np.empty((values.shape[0], pixels.tick.size), values.dtype)
+        at_once = max(BLOCK // pixels.tick.size, 1)
+        for first in range(0, values.shape[0], at_once):
+            block = slice(first, first + at_once)
+            _solve(values[block], mean[block], pixels, self._factor, self._engine, out[block])
+        return out
+
+    def variance(self) -> np.ndarray:
+        """Return the variance of the error of each pixel, (pixel,) float64, DN2.
+
+        ``N - N^2 ((K + N)^-1)``, of which the diagonal is found in one pass.
+        """
+        n = self._pixels.tick.size
+        each = Sums(np.ones(n), np.empty(n, np.int64))
+        each.block[self._pixels.order] = np.arange(n)
+        return self.variance_of(each)[self._pixels.back]
+
+    def variance_of(self, sums: Sums) -> np.ndarray:
+        """Return the variance of the error of weighted sums of pixels, (sum,) float64, DN2.
+
+        As `variance`, with the correlation of the errors within a sum.
+        """
+        order, factor = self._pixels.order, self._factor
+        block = np.asarray(sums.block, dtype=np.int64)[order]
+        share = np.asarray(sums.share, dtype=np.float64)[order]
+        weighted, n_block = share * factor.white, int(block.max()) + 1
+        of_inverse = _sums_of_inverse(*factor[:5], weighted, block, n_block)
+        own = np.bincount(block, share * weighted, n_block)
+        return np.maximum(own - of_inverse, 0.0)
 
 
 def _solve(
@@ -198,80 +206,38 @@ def _solve(
     out[:] = given[pixels.back].T
 
 
-def clock_variance(
-    weight: np.ndarray,
-    tick: np.ndarray,
-    n_ticks: int,
-    engine: Engine,
-    *,
-    amplitude: float,
-    outputs: Outputs | None = None,
-) -> np.ndarray:
-    """Predict the variance of the error of `clock_model`, for 1/f noise of the amplitude given.
-
-    Parameters
-    ----------
-    weight, tick, n_ticks, engine, amplitude, outputs
-        As for `clock_model`.
-
-    Returns
-    -------
-    (pixel,) float64
-        DN2: ``N - N^2 ((K + N)^-1)``, of which the diagonal is found in one pass.
-    """
-    pixels = in_reading_order(weight, tick, n_ticks)
-    _check(amplitude, outputs, pixels.tick.size)
-    factor = _factorise(pixels, n_ticks, amplitude, engine, outputs)
-    inverse = _inverse_diagonal(factor.tick, factor.rate, factor.U, factor.d, factor.W)
-    variance = factor.white * (1.0 - factor.white * inverse)
-    return np.maximum(variance, 0.0)[pixels.back]
-
-
 @numba.njit(cache=True, nogil=True)
-def _inverse_diagonal(tick, rate, U, d, W):  # noqa: ANN001, ANN202 -- numba
-    """Return the diagonal of the inverse of ``L D L^T``, (pixel,).
+def _sums_of_inverse(tick, rate, U, d, W, share, block, n_block):  # noqa: ANN001, ANN202 -- numba
+    """Return ``s^T (L D L^T)^-1 s`` for the shares s of each block of neighbours, (block,).
 
     With x of covariance 1/D, ``z = L^-T x`` has the inverse as covariance. From the last
     pixel backwards ``z = x - w f``, where the state f collects ``u z`` of later pixels and
-    decays in between; its covariance F is carried along.
+    decays in between; its covariance F is carried along, and with it the variance of the sum
+    of the block so far and its covariance G with the state.
     """
     n, n_terms = U.shape
-    out = np.empty(n)
-    F = np.zeros((n_terms, n_terms))
+    out = np.zeros(n_block)
+    F, G = np.zeros((n_terms, n_terms)), np.zeros(n_terms)
     Fw = np.empty(n_terms)
     for m in range(n - 1, -1, -1):
-        wFw = 0.0
+        if m < n - 1 and block[m] != block[m + 1]:
+            G[:] = 0.0
+        wFw, wG = 0.0, 0.0
         for j in range(n_terms):
             Fw[j] = 0.0
             for k in range(n_terms):
                 Fw[j] += F[j, k] * W[m, k]
             wFw += W[m, j] * Fw[j]
-        out[m] = 1.0 / d[m] + wFw
+            wG += W[m, j] * G[j]
+        own, p = 1.0 / d[m] + wFw, share[m]
+        out[block[m]] += p * (p * own - 2.0 * wG)
         if m == 0:
             break
         gap = tick[m] - tick[m - 1]
         for j in range(n_terms):
+            decay = np.exp(-rate[j] * gap)
+            G[j] = (G[j] - U[m, j] * wG - p * Fw[j] + p * U[m, j] * own) * decay
             for k in range(n_terms):
-                grown = F[j, k] - U[m, j] * Fw[k] - Fw[j] * U[m, k] + U[m, j] * U[m, k] * out[m]
+                grown = F[j, k] - U[m, j] * Fw[k] - Fw[j] * U[m, k] + U[m, j] * U[m, k] * own
                 F[j, k] = grown * np.exp(-(rate[j] + rate[k]) * gap)
     return out
-
-
-def _check(amplitude: float, outputs: Outputs | None, n_pixels: int) -> None:
-    if not (amplitude > 0 and np.isfinite(amplitude)):
-        raise ValueError(
-            f"clock_model: amplitude is {amplitude}; it must be positive and finite; measure it "
-            "with amplitude_of"
-        )
-    if outputs is None:
-        return
-    if not 0.0 <= outputs.common <= 1.0:
-        raise ValueError(
-            f"clock_model: common is {outputs.common}; it must lie within 0 and 1; give the "
-            "correlation of two outputs"
-        )
-    if outputs.number.shape != (n_pixels,):
-        raise ValueError(
-            f"clock_model: the outputs' numbers have the shape {outputs.number.shape}; it must be "
-            f"({n_pixels},); give the output of each pixel"
-        )

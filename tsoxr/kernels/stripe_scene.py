@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numba
 import numpy as np
 
 from tsoxr.kernels.light import DARKEST_PERCENT, distance_from_light
-from tsoxr.kernels.stripe_design import DesignOptions
+from tsoxr.kernels.medians import median_in_time, percentile_of_seen, variance_in_time
+from tsoxr.kernels.stripe_design import LAYERS, DesignOptions
+from tsoxr.kernels.stripes import line_levels, subtract_levels
 
 __all__ = ["SCENE", "scene_layers", "terms_of_groups"]
 
@@ -35,7 +38,7 @@ N_BINS = 24
 
 
 def scene_layers(
-    ramp: np.ndarray,
+    ramp: tuple[np.ndarray, np.ndarray, np.ndarray],
     unusable: np.ndarray,
     good: np.ndarray,
     design: np.ndarray,
@@ -47,10 +50,10 @@ def scene_layers(
 
     Parameters
     ----------
-    ramp : (time, 3, y, x) number
+    ramp : three of (time, y, x) number
         First, middle and last group, DN.
-    unusable : (time, 3, y, x) bool
-        Saturated groups and the like.
+    unusable : (time, y, x) bool
+        Where one of them is saturated and the like.
     good : (y, x) bool
         Pixels to trust.
     design : (layer, y, x) float32
@@ -69,17 +72,18 @@ def scene_layers(
     """
     start, rise = design[0].astype(np.float64), design[1].astype(np.float64)
     background = design[3] > 0
-    often = unusable.any(axis=1).mean(axis=0) > OFTEN
+    often = unusable.mean(axis=0) > OFTEN
     usable = good & ~often & np.isfinite(start) & np.isfinite(rise)
     usable &= mask if mask is not None else background | _near(rise, good, options)
     star = np.nan_to_num(rise - _sky(rise, background, options))
-    first, last = ramp[:, 0].astype(np.float32), ramp[:, -1].astype(np.float32)
-    change = last - first
-    curve = np.zeros_like(start)
+    change = np.empty(ramp[0].shape, np.float32)
+    bend = np.empty_like(change)
     u = (clock[1] - clock[0]) / (clock[2] - clock[0])
+    _rise_and_bend(*ramp, np.float32(u), change, bend)
+    curve = np.zeros_like(start)
     if 0.0 < u < 1.0:
-        bend = ramp[:, 1].astype(np.float32) - first - np.float32(u) * change
-        curve = np.where(usable, np.median(bend, axis=0) / (u * (1.0 - u)), 0.0)
+        curve = np.where(usable, median_in_time(bend) / (u * (1.0 - u)), 0.0)
+    del bend
     usable &= np.isfinite(curve)
     scatter = _scatter(change, rise, star, background, design[4] > 0, options)
     noise, photon, model = _noise_model(star, scatter, usable)
@@ -88,6 +92,27 @@ def scene_layers(
     light = np.maximum(star, 0.0)
     parts = (np.full_like(start, noise), photon * light, model * star**2)
     return np.nan_to_num(np.stack([curve, star, usable, *parts])).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _rise_and_bend(first, middle, last, u, change, bend):  # noqa: ANN001, ANN202 -- numba
+    """Fill rise from the first to the last group, and what the middle one departs from it."""
+    for t in range(change.shape[0]):
+        for y in range(change.shape[1]):
+            a, b, c = first[t, y], middle[t, y], last[t, y]
+            for x in range(change.shape[2]):
+                rise = np.float32(c[x]) - np.float32(a[x])
+                change[t, y, x] = rise
+                bend[t, y, x] = np.float32(b[x]) - np.float32(a[x]) - u * rise
+
+
+@numba.njit(cache=True, nogil=True)
+def _subtract_scene(change, rise, excess, star):  # noqa: ANN001, ANN202 -- numba
+    for t in range(change.shape[0]):
+        e = np.float32(excess[t])
+        for y in range(change.shape[1]):
+            for x in range(change.shape[2]):
+                change[t, y, x] -= rise[y, x] + e * star[y, x]
 
 
 def _near(light: np.ndarray, good: np.ndarray, options: DesignOptions) -> np.ndarray:
@@ -100,10 +125,8 @@ def _near(light: np.ndarray, good: np.ndarray, options: DesignOptions) -> np.nda
 def _sky(rise: np.ndarray, background: np.ndarray, options: DesignOptions) -> np.ndarray:
     """Return the darkest tenth of the background at each position along the spectrum."""
     axis = options.spatial_axis
-    around = np.where(background, rise, np.nan)
     seen = background.any(axis=axis, keepdims=True)
-    filled = np.where(seen, around, 0.0)
-    sky = np.nanpercentile(filled, DARKEST_PERCENT, axis=axis, keepdims=True)
+    sky = percentile_of_seen(rise, background, DARKEST_PERCENT, axis)
     return np.where(seen, sky, np.median(sky[seen]) if seen.any() else 0.0)
 
 
@@ -118,18 +141,16 @@ def _scatter(
     """Return the variance in time of each pixel's rise, without light curve and stripes, DN2."""
     light = change[:, bright].sum(axis=1, dtype=np.float64) / max(rise[bright].sum(), 1e-30)
     excess = light - 1.0 if bright.any() else np.zeros(len(change))
-    left = change - rise.astype(np.float32) - (excess[:, None, None] * star).astype(np.float32)
-    lines = left if options.lines_along == 1 else left.swapaxes(1, 2)
-    dark = background if options.lines_along == 1 else background.T
-    for begin, end in pairwise(options.edges):
-        part = np.where(dark[:, begin:end], lines[..., begin:end], np.nan)
-        part[..., 0] = np.where(np.isnan(part).all(axis=-1), 0.0, part[..., 0])
-        lines[..., begin:end] -= np.nanmedian(part, axis=-1, keepdims=True)
-    left -= np.median(left, axis=0)
-    limit = CLIP * TO_SIGMA * np.median(np.abs(left), axis=0)
-    kept = np.abs(left) <= limit
-    square = np.where(kept, left, 0.0) ** 2
-    return square.sum(axis=0, dtype=np.float64) / np.maximum(kept.sum(axis=0) - 1, 1)
+    left = change
+    _subtract_scene(left, rise.astype(np.float32), excess, star.astype(np.float32))
+    turn = (lambda a: a) if options.lines_along == 1 else (lambda a: a.swapaxes(-1, -2))
+    design = np.zeros((7, *turn(background).shape), np.float32)
+    design[LAYERS.index("usable")] = turn(background)
+    lines, times = turn(left)[:, None], np.zeros(1)
+    edges = options.edges
+    levels, _ = line_levels(lines, design, times, edges=edges, by_median=True, with_spread=False)
+    subtract_levels(lines, levels, edges, lines)
+    return variance_in_time(left, CLIP * TO_SIGMA)
 
 
 def _noise_model(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from tsoxr.kernels.medians import HUGE, LANES, median_in_time, median_of_lanes, network
+
 __all__ = [
     "drop_short_lines",
     "level_statistics",
@@ -56,18 +58,47 @@ def median_of(values, n):  # noqa: ANN001, ANN201 -- numba
 
 
 @numba.njit(cache=True, nogil=True)
-def _middle_and_sigma(values, n):  # noqa: ANN001, ANN202 -- numba
-    """Return median and robust standard deviation of ``values[:n]``, which are destroyed."""
-    if n == 0:
-        return np.nan, np.nan
-    middle = median_of(values, n)
-    for k in range(n):
-        values[k] = abs(values[k] - middle)
-    return middle, TO_SIGMA * median_of(values, n)
+def _middle_and_sigma(values, pairs, count, middle, sigma):  # noqa: ANN001, ANN202 -- numba
+    """Fill median and robust standard deviation of the columns of ``values``."""
+    median_of_lanes(values, pairs, count, middle.size, middle)
+    for k in range(len(values)):
+        for w in range(middle.size):
+            d = abs(values[k, w] - middle[w])
+            values[k, w] = HUGE if values[k, w] == HUGE else d
+    median_of_lanes(values, pairs, count, middle.size, sigma)
+    for w in range(middle.size):
+        middle[w] = middle[w] if count[w] > 0 else np.nan
+        sigma[w] = np.float32(TO_SIGMA) * sigma[w] if count[w] > 0 else np.nan
 
 
 @numba.njit(cache=True, nogil=True)
-def pixel_statistics(ramp, unusable):  # noqa: ANN001, ANN201 -- numba
+def _statistics(ramp, unusable, full, partly, out):  # noqa: ANN001, ANN202 -- numba
+    n_time, n_y, n_x = ramp.shape[0], ramp.shape[2], ramp.shape[3]
+    first, rise = np.empty((2, n_time, LANES), np.float32)
+    count = np.empty(LANES, np.int32)
+    for y in range(n_y):
+        for begin in range(0, n_x, LANES):
+            end = min(begin + LANES, n_x)
+            count[:] = 0
+            for t in range(n_time):
+                early, late = ramp[t, 0, y, begin:end], ramp[t, -1, y, begin:end]
+                flags = unusable[t, -1, y, begin:end]
+                for w in range(end - begin):
+                    a, b = np.float32(early[w]), np.float32(late[w])
+                    seen = np.isfinite(a) and np.isfinite(b)
+                    first[t, w] = a if seen else HUGE
+                    rise[t, w] = b - a if seen else HUGE
+                    count[w] += seen
+                    out[4, y, begin + w] += flags[w] != 0
+            pairs = full if count[: end - begin].min() == n_time else partly
+            for k, values in ((0, first), (1, rise)):
+                _middle_and_sigma(
+                    values[:, : end - begin], pairs, count, out[k, y, begin:end],
+                    out[k + 2, y, begin:end],
+                )  # fmt: skip
+
+
+def pixel_statistics(ramp: np.ndarray, unusable: np.ndarray) -> np.ndarray:
     """Return median and scatter in time of each pixel's first group and of its rise to the last.
 
     Parameters
@@ -83,20 +114,9 @@ def pixel_statistics(ramp, unusable):  # noqa: ANN001, ANN201 -- numba
         Median first group, median rise, their robust standard deviations, and how often the
         last group is unusable. NaN where a pixel has no finite value.
     """
-    n_time, n_group, n_y, n_x = ramp.shape
-    out = np.zeros((5, n_y, n_x), np.float32)
-    first, rise = np.empty(n_time, np.float32), np.empty(n_time, np.float32)
-    for y in range(n_y):
-        for x in range(n_x):
-            n = 0
-            for t in range(n_time):
-                out[4, y, x] += unusable[t, n_group - 1, y, x] != 0
-                begin, end = np.float32(ramp[t, 0, y, x]), np.float32(ramp[t, n_group - 1, y, x])
-                if np.isfinite(begin) and np.isfinite(end):
-                    first[n], rise[n] = begin, end - begin
-                    n += 1
-            out[0, y, x], out[2, y, x] = _middle_and_sigma(first, n)
-            out[1, y, x], out[3, y, x] = _middle_and_sigma(rise, n)
+    out = np.zeros((5, *ramp.shape[2:]), np.float32)
+    n = len(ramp)
+    _statistics(ramp, unusable, network(n, (n - 1) // 2, n // 2), network(n, 0, n // 2), out)
     return out
 
 
@@ -158,12 +178,11 @@ def level_statistics(levels: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """
     n_group = levels.shape[1]
     reads = np.where(np.arange(n_group) > 0, 2.0, 1.0)[:, None, None]
-    within = np.median(spread.astype(np.float64) ** 2, axis=0) / reads
-    steps = np.diff(levels.astype(np.float64), axis=1, prepend=0.0) if n_group > 1 else levels
-    steps = np.abs(steps - np.median(steps, axis=0))
-    return np.stack(
-        [np.median(levels, axis=0), within, (TO_SIGMA * np.median(steps, axis=0)) ** 2 / reads]
-    )
+    within = median_in_time(spread**2) / reads
+    steps = np.diff(levels, axis=1, prepend=np.float32(0.0)) if n_group > 1 else levels
+    steps = np.abs(steps - median_in_time(steps))
+    middle = median_in_time(levels).astype(np.float64)
+    return np.stack([middle, within, (TO_SIGMA * median_in_time(steps)) ** 2 / reads])
 
 
 def level_variance(

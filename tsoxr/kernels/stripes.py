@@ -12,12 +12,18 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from tsoxr.kernels.stripe_statistics import median_of
+from tsoxr.kernels.medians import LARGEST_NETWORK, network
+from tsoxr.kernels.stripe_lanes import NARROW, WIDE, lanes_of, levels_side_by_side, tile_rows
+from tsoxr.kernels.stripe_lines import clipped_mean, levels_along, subtracted
 
-__all__ = ["clean_lines", "clipped_mean", "line_levels", "output_edges", "subtract_levels"]
-
-TILE = 16
-"""Lines gathered together when neighbouring lines lie side by side in memory (64 bytes)."""
+__all__ = [
+    "clean_lines",
+    "clipped_mean",
+    "line_levels",
+    "output_edges",
+    "relative_excess",
+    "subtract_levels",
+]
 
 
 def output_edges(n_fast: int, n_outputs: int) -> np.ndarray:
@@ -44,46 +50,6 @@ def output_edges(n_fast: int, n_outputs: int) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _mean_within(values, n, center, limit):  # noqa: ANN001, ANN202 -- numba
-    """Return mean and variance of the values within ``limit`` of ``center``."""
-    kept, total, squares = 0, 0.0, 0.0
-    for k in range(n):
-        d = values[k] - center
-        if abs(d) <= limit:
-            kept += 1
-            total += d
-            squares += d * d
-    if kept == 0:
-        return center, 0.0
-    mean = total / kept
-    variance = (squares - kept * mean * mean) / (kept - 1) if kept > 1 else 0.0
-    return center + mean, max(variance, 0.0)
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def clipped_mean(values, n, scratch, limit):  # noqa: ANN001, ANN201 -- numba
-    """Return mean and variance of ``values[:n]`` without outliers.
-
-    Where all values lie within ``limit`` of their mean nothing is clipped, and no
-    selection is made; otherwise those farther than ``limit`` from the median are left out.
-    """
-    total = 0.0
-    for k in range(n):
-        total += values[k]
-    mean = total / n
-    worst, squares = 0.0, 0.0
-    for k in range(n):
-        d = values[k] - mean
-        worst = max(worst, abs(d))
-        squares += d * d
-    if worst <= limit:
-        return mean, squares / (n - 1) if n > 1 else 0.0
-    for k in range(n):
-        scratch[k] = values[k]
-    return _mean_within(values, n, median_of(scratch, n), limit)
-
-
-@numba.njit(cache=True, nogil=True)
 def _relative_light(first, last, rise, where):  # noqa: ANN001, ANN202 -- numba
     """Return the light of an integration over the median, from the pixels ``where``."""
     seen, expected = 0.0, 0.0
@@ -97,73 +63,22 @@ def _relative_light(first, last, rise, where):  # noqa: ANN001, ANN202 -- numba
 
 
 @numba.njit(cache=True, nogil=True)
-def _pack(frame, design, parts, base, edges, values, bounds):  # noqa: ANN001, ANN202 -- numba
-    """Collect the residuals of the usable pixels of each line, output after output."""
-    start, rise, wing, usable = design[0], design[1], design[2], design[3]
-    n_lines = frame.shape[0]
-    bounds[:, 0] = 0
-    for o in range(edges.size - 1):
-        bounds[:, o + 1] = bounds[:, o]
-        for f in range(edges[o], edges[o + 1]):
-            for w in range(n_lines):
-                if usable[w, f] > 0:
-                    model = start[w, f] + parts[0] * rise[w, f] + parts[1] * wing[w, f]
-                    value = np.float32(frame[w, f]) - model - base[w, f]
-                    if np.isfinite(value):
-                        values[w, bounds[w, o + 1]] = value
-                        bounds[w, o + 1] += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _measure(values, bounds, limit, scratch, by_median, levels, spread):  # noqa: ANN001, ANN202 -- numba
-    """Fill level and scatter (line, output) from the packed residuals."""
-    for w in range(levels.shape[0]):
-        for o in range(levels.shape[1]):
-            i, n = bounds[w, o], bounds[w, o + 1] - bounds[w, o]
-            if n > 0:
-                level, variance = clipped_mean(values[w, i : i + n], n, scratch, limit[w])
-                if by_median:
-                    level = median_of(values[w, i : i + n], n)
-                levels[w, o] = level
-                spread[w, o] = np.sqrt(variance)
-
-
-@numba.njit(cache=True, nogil=True)
-def _line_levels(ramp, design, clock, bright, edges, limit, tile, by_median):  # noqa: ANN001, ANN202 -- numba
-    n_time, n_group, n_slow, n_fast = ramp.shape
-    levels = np.zeros((n_time, n_group, n_slow, edges.size - 1), np.float32)
-    spread = np.zeros_like(levels)
-    base = np.zeros((tile, n_fast), np.float32)
-    values = np.empty((tile, n_fast), np.float32)
-    scratch = np.empty(n_fast, np.float32)
-    bounds = np.zeros((tile, edges.size), np.int64)
-    parts = np.zeros(2, np.float32)
-    for t in range(n_time):
-        excess = _relative_light(ramp[t, 0], ramp[t, n_group - 1], design[1], bright) - 1.0
-        for s in range(0, n_slow, tile):
-            lines = slice(s, min(s + tile, n_slow))
-            model = design[:, lines]
-            base[:] = 0.0
-            for g in range(n_group):
-                parts[0], parts[1] = clock[0, g], clock[1, g] * excess
-                _pack(ramp[t, g, lines], model, parts, base, edges, values, bounds)
-                _measure(
-                    values, bounds, limit[min(g, 1), lines], scratch, by_median,
-                    levels[t, g, lines], spread[t, g, lines],
-                )  # fmt: skip
-                if g == 0:
-                    _first_residual(ramp[t, 0, lines], model, parts[1], base)
-                else:
-                    levels[t, g, lines] += levels[t, 0, lines]
-    return levels, spread
-
-
-@numba.njit(cache=True, nogil=True)
-def _first_residual(frame, design, part, base):  # noqa: ANN001, ANN202 -- numba
-    start, wing = design[0], design[2]
-    for f in range(frame.shape[1]):
-        for w in range(frame.shape[0]):
-            base[w, f] = np.float32(frame[w, f]) - (start[w, f] + part * wing[w, f])
+def relative_excess(ramp, rise, bright):  # noqa: ANN001, ANN201 -- numba
+    """Return the light (time,) over the median less 1; images (a, b) as they lie in memory."""
+    n = 0
+    for a in range(bright.shape[0]):
+        for b in range(bright.shape[1]):
+            n += bright[a, b] > 0
+    where = np.empty((2, n + 1), np.int32)
+    n = 0
+    for a in range(bright.shape[0]):
+        for b in range(bright.shape[1]):
+            where[0, n], where[1, n] = a, b
+            n += bright[a, b] > 0
+    out = np.zeros(ramp.shape[0])
+    for t in range(ramp.shape[0]):
+        out[t] = _relative_light(ramp[t, 0], ramp[t, -1], rise, where[:, :n]) - 1.0
+    return out
 
 
 def line_levels(
@@ -173,6 +88,7 @@ def line_levels(
     *,
     edges: np.ndarray,
     by_median: bool = False,
+    with_spread: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Measure the level of each read-out line against a model of the scene.
 
@@ -200,6 +116,8 @@ def line_levels(
         Fast index at which each output begins, and the end.
     by_median : bool
         Take the median instead of the clipped mean.
+    with_spread : bool
+        Measure the scatter too, which the median itself does not need.
 
     Returns
     -------
@@ -208,16 +126,46 @@ def line_levels(
     spread : (time, group, slow, output) float32
         Standard deviation of the pixels that were averaged, reset noise only in group 0.
     """
-    tile = TILE if abs(ramp.strides[2]) < abs(ramp.strides[3]) else 1
+    lanes = abs(ramp.strides[2]) < abs(ramp.strides[3])
+    data, layers = _in_memory_order(ramp, lanes), _in_memory_order(design, lanes)
     rising = len(group_time) > 1
     span = group_time[-1] - group_time[0] if rising else 1.0
     clock = np.stack([group_time - group_time[0], group_time]) / span * rising
-    bright = np.stack(np.nonzero(design[4]))
-    limit = np.ascontiguousarray(design[5:7, :, 0])
-    return _line_levels(ramp, design, clock, bright, edges, limit, tile, by_median)
+    limit = np.ascontiguousarray(design[5:7, :, 0], np.float32)
+    excess = relative_excess(data, layers[1], layers[4])
+    edges = np.asarray(edges, np.int64)
+    lines = (ramp.shape[2], edges.size - 1)
+    found = np.zeros((2, *ramp.shape[:2], *(lines[::-1] if lanes else lines)), np.float32)
+    given = (data, layers, clock, excess, edges, limit)
+    (_side_by_side if lanes else levels_along)(*given, by_median, with_spread, *found)
+    levels, spread = found.swapaxes(-1, -2) if lanes else found
+    return levels, spread
 
 
-def subtract_levels(ramp: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _in_memory_order(array: np.ndarray, lanes: bool) -> np.ndarray:
+    return np.ascontiguousarray(array.swapaxes(-1, -2) if lanes else array)
+
+
+def _side_by_side(ramp, layers, clock, excess, edges, limit, by_median, *rest) -> None:  # noqa: ANN001, ANN002
+    """Choose tiles, and how medians are found in them; then fill levels and scatter."""
+    model = lanes_of(layers[:4])
+    for width in (WIDE, NARROW):
+        tiles = tile_rows(model, edges, width)
+        longest = int(tiles[1].max(initial=0))
+        if longest <= LARGEST_NETWORK or not by_median:
+            break
+    pairs = np.zeros((0, 2), np.int32)
+    n_network = 0
+    if by_median and 0 < longest <= LARGEST_NETWORK:
+        n_network, count = longest, tiles[2][tiles[2] > 0]
+        pairs = network(longest, (int(count.min()) - 1) // 2, int(count.max()) // 2)
+    how = (width, n_network, pairs)
+    levels_side_by_side(ramp, model, clock, excess, edges, limit, tiles, how, by_median, *rest)
+
+
+def subtract_levels(
+    ramp: np.ndarray, levels: np.ndarray, edges: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the ramps minus the level of each line and output.
 
     Parameters
@@ -228,12 +176,22 @@ def subtract_levels(ramp: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> 
         What to subtract.
     edges : (output + 1,) int
         Fast index at which each output begins, and the end.
+    out : (time, group, slow, fast) float32, optional
+        Where the result goes.
 
     Returns
     -------
     (time, group, slow, fast) float32
     """
-    out = np.empty_like(ramp, dtype=np.float32)
+    out = np.empty_like(ramp, dtype=np.float32) if out is None else out
+    lanes = abs(ramp.strides[2]) < abs(ramp.strides[3])
+    levels = _in_memory_order(levels.astype(np.float32, copy=False), lanes)
+    turned = (ramp.swapaxes(-1, -2), out.swapaxes(-1, -2)) if lanes else (ramp, out)
+    edges = np.asarray(edges, np.int64)
+    if turned[0].flags.c_contiguous and turned[1].flags.c_contiguous:
+        subtracted(turned[0], levels, edges, lanes, turned[1])
+        return out
+    levels = levels.swapaxes(-1, -2) if lanes else levels
     for o, (begin, end) in enumerate(pairwise(edges)):
         part = (..., slice(begin, end))
         np.subtract(ramp[part], levels[..., o, None], out=out[part], dtype=np.float32)
@@ -265,6 +223,8 @@ def clean_lines(
     stripe : (time, group, slow, output) float32
         What was subtracted.
     """
-    levels, _ = line_levels(ramp, design, group_time, edges=edges, by_median=by_median)
+    levels, _ = line_levels(
+        ramp, design, group_time, edges=edges, by_median=by_median, with_spread=False
+    )
     stripe = (levels - baseline).astype(np.float32)
     return subtract_levels(ramp, stripe, edges), stripe

@@ -8,17 +8,21 @@ integrations; they are the same for the whole exposure, and so is the linear est
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from tsoxr import lazy
+from tsoxr import lazy, modes
 from tsoxr.errors import SchemaError
-from tsoxr.kernels import stripe_fourier, stripe_process
 from tsoxr.kernels.stripe_amplitude import amplitude_of, common_share
+from tsoxr.kernels.stripe_clock import Outputs, in_reading_order
+from tsoxr.kernels.stripe_fourier import Band, Fourier
+from tsoxr.kernels.stripe_process import Process
 from tsoxr.kernels.stripe_residual import clock_residuals
+from tsoxr.kernels.stripe_shares import line_variance
 from tsoxr.kernels.stripes import line_levels
 from tsoxr.steps import _clock, _stripes
 from tsoxr.steps._celerite import engine
@@ -33,9 +37,12 @@ SIZES = ("amplitude", "white_first", "white_rise", "common")
 """1/f noise A of one group, white noise of a pixel in first groups and in rises, DN; share of
 the 1/f noise that outputs have in common."""
 
-FRAMES = 64
-"""Frames are taken in multiples of this: the sums over pixels are then made in the same order
-however many integrations a chunk has."""
+FRAMES = 8
+"""Frames are taken in multiples of this: what is done to several at once does not depend then on
+how many integrations a chunk has."""
+
+TERMS_TOGETHER = 64
+"""Cosines fitted at once where several outputs are solved for together."""
 
 SMALLEST = 1e-3
 """1/f noise and white noise are taken to be at least this part of each other."""
@@ -57,14 +64,27 @@ def refuse(ds: xr.Dataset, method: str) -> None:
         engine()
 
 
-@dataclass(frozen=True)
 class _Clock:
-    """Ticks of the pixels (slow, fast), ticks of a frame, output edges, and the method."""
+    """Ticks of the pixels (slow, fast), ticks of a frame, output edges, axes, and the method.
 
-    tick: np.ndarray
-    n_ticks: int
-    edges: np.ndarray
-    method: str
+    It keeps the solved models of first groups and of rises, which are the same for all chunks.
+    """
+
+    def __init__(
+        self, tick: np.ndarray, n_ticks: int, edges: np.ndarray, dispersion: int | None, method: str
+    ) -> None:
+        self.tick, self.n_ticks, self.edges = tick, n_ticks, edges
+        self.dispersion, self.method = dispersion, method
+        self._models: dict[bool, Fourier | Process | None] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the models behind: another process makes its own."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("_models", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._models, self._lock = {}, threading.Lock()
 
     @property
     def output(self) -> np.ndarray:
@@ -72,24 +92,38 @@ class _Clock:
         line = np.repeat(np.arange(self.edges.size - 1), np.diff(self.edges))
         return np.tile(line, self.tick.shape[0])
 
-    def parts(self) -> list[np.ndarray | slice]:
-        """Return the pixels that are estimated together."""
-        if self.method == "gp" or self.edges.size == 2:
-            return [slice(None)]
-        return [np.flatnonzero(self.output == o) for o in range(self.edges.size - 1)]
+    def model(
+        self, usable: np.ndarray, sizes: np.ndarray, *, of_rise: bool
+    ) -> Fourier | Process | None:
+        """Return what estimates the noise of frames; None where there is none or no pixel."""
+        with self._lock:
+            if of_rise not in self._models:
+                self._models[of_rise] = self._made(usable, _noise(sizes, of_rise=of_rise), sizes)
+            return self._models[of_rise]
 
-    def common(self, sizes: np.ndarray) -> dict[str, object]:
-        """Return what the process needs to know of several outputs."""
-        if self.edges.size == 2:
-            return {}
-        return {"outputs": stripe_process.Outputs(self.output, float(sizes[3]))}
+    def _made(
+        self, usable: np.ndarray, noise: tuple[float, float] | None, sizes: np.ndarray
+    ) -> Fourier | Process | None:
+        if noise is None or not usable.any():
+            return None
+        amplitude, white = noise
+        pixels = in_reading_order(usable.ravel() / white**2, self.tick.ravel(), self.n_ticks)
+        several = self.edges.size > 2
+        outputs = Outputs(self.output, float(sizes[3])) if several else None
+        if self.method == "gp":
+            return Process(pixels, engine(), amplitude=amplitude, outputs=outputs)
+        n_terms = TERMS_TOGETHER if several else Band(amplitude).n_terms
+        return Fourier(pixels, Band(amplitude, n_terms=n_terms), outputs)
 
 
 def _clock_of(ds: xr.Dataset, method: str) -> _Clock:
     tick = _clock.pixel_ticks(ds)
     tick = np.ascontiguousarray(tick if ds.attrs["fast_dim"] == "x" else tick.T)
     n_ticks = round(float(ds.attrs.get("frame_time", 0.0)) / _clock.TICK)
-    return _Clock(tick, max(n_ticks, int(tick.max()) + 1), edges_of(ds), method)
+    mode, dispersion = ds.attrs.get("tso_mode"), axes_of(ds).index(ds.attrs["dispersion_dim"])
+    imaging = mode in modes.names() and modes.get(mode).imaging
+    n_ticks = max(n_ticks, int(tick.max()) + 1)
+    return _Clock(tick, n_ticks, edges_of(ds), None if imaging else dispersion, method)
 
 
 def clean(
@@ -113,7 +147,7 @@ def clean(
     stripe : xarray.DataArray
         (time, group, slow, term) float32: mean of what was removed over a line and output.
     variance : xarray.DataArray
-        (slow), DN2: of the error of the estimate for one group, mean over the line.
+        (slow), DN2: of the error that the light of a line has in common, for one group.
     """
     clock = _clock_of(ds, method)
     slow, fast = axes_of(ds)
@@ -165,7 +199,7 @@ def _measured(
     except ValueError:  # no two pixels to compare
         return np.zeros(len(SIZES))
     common = 0.0
-    if clock.method == "gp" and clock.edges.size > 2:
+    if clock.edges.size > 2:
         values = np.nan_to_num(frames[:, -1])
         common = common_share(values, weight, tick, clock.n_ticks, clock.output)
     amplitude = found[-1][0] / np.sqrt(2.0 if n_group > 1 else 1.0)
@@ -217,44 +251,20 @@ def _model(
     frames: np.ndarray, usable: np.ndarray, clock: _Clock, sizes: np.ndarray, *, of_rise: bool
 ) -> np.ndarray:
     """Return the 1/f noise of frames (time, group, slow, fast), float32."""
-    noise = _noise(sizes, of_rise=of_rise)
-    out = np.zeros(frames.shape, np.float32)
     n_frame = frames.shape[0] * frames.shape[1]
-    if noise is None or n_frame == 0:
-        return out
+    model = clock.model(usable, sizes, of_rise=of_rise) if n_frame else None
+    if model is None:
+        return np.zeros(frames.shape, np.float32)
     flat = frames.reshape(n_frame, -1)
     flat = np.concatenate([flat, np.zeros((-n_frame % FRAMES, flat.shape[1]), np.float32)])
-    weight, tick = usable.ravel() / noise[1] ** 2, clock.tick.ravel()
-    found = out.reshape(n_frame, -1)
-    for part in clock.parts():
-        if not np.any(weight[part] > 0):
-            continue
-        given = (flat[:, part], weight[part], tick[part], clock.n_ticks)
-        if clock.method == "fourier":
-            model = stripe_fourier.clock_model(*given, stripe_fourier.Band(noise[0]))
-        else:
-            how = {"amplitude": noise[0], **clock.common(sizes)}
-            model = stripe_process.clock_model(*given, engine(), **how)
-        found[:, part] = model[:n_frame]
-    return out
+    return model(flat)[:n_frame].reshape(frames.shape)
 
 
 def _variance(clock: _Clock, design: np.ndarray, sizes: np.ndarray, *, rising: bool) -> np.ndarray:
-    """Return the variance of the error for one group, mean over the pixels of a line, (slow)."""
-    noise = _noise(sizes, of_rise=rising)
+    """Return the variance of the error that the light of each line has in common, (slow)."""
     usable = design[3] > 0
-    if noise is None:
+    model = clock.model(usable, sizes, of_rise=rising)
+    if model is None:
         return np.zeros(len(usable))
-    weight, tick = usable.ravel() / noise[1] ** 2, clock.tick.ravel()
-    out = np.zeros(tick.size)
-    for part in clock.parts():
-        if not np.any(weight[part] > 0):
-            continue
-        given = (weight[part], tick[part], clock.n_ticks)
-        if clock.method == "fourier":
-            found = stripe_fourier.clock_variance(*given, stripe_fourier.Band(noise[0]))
-        else:
-            how = {"amplitude": noise[0], **clock.common(sizes)}
-            found = stripe_process.clock_variance(*given, engine(), **how)
-        out[part] = found
-    return out.reshape(usable.shape).mean(axis=-1) / (2.0 if rising else 1.0)
+    found = line_variance(model.variance_of, design[1], usable, clock.dispersion)
+    return found / (2.0 if rising else 1.0)

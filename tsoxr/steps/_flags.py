@@ -22,12 +22,24 @@ __all__ = [
     "first_group",
     "integration_numbers",
     "low_order",
+    "of_single_pixels",
     "share_of",
     "usable_groups",
     "zero_level",
 ]
 
 UNUSABLE = dq.bits(*dq.UNUSABLE, dtype="u1")
+
+MOST = 0.5
+"""A group in which more of the pixels are flagged is flagged as a whole."""
+
+
+def of_single_pixels(unusable: np.ndarray) -> np.ndarray:
+    """Return the flags (time, group, y, x) without those of groups that are flagged as a whole.
+
+    Such groups (the first, the last) do not follow the ramp, but have what the electronics add.
+    """
+    return unusable & (unusable.mean(axis=(-2, -1), keepdims=True) < MOST)
 
 
 def share_of(where: str, same_for_all: float, share: float) -> float | None:

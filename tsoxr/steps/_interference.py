@@ -11,7 +11,7 @@ import xarray as xr
 from tsoxr import chunks, dq, lazy
 from tsoxr.kernels import interference as kernel
 from tsoxr.kernels.detector import level_labels
-from tsoxr.steps import _clock
+from tsoxr.steps import _clock, _flags
 from tsoxr.steps._stripes import has_interleaved_outputs
 
 __all__ = ["PHASES", "Plan", "Table", "make_plan", "measure", "removed"]
@@ -142,7 +142,8 @@ def _table(
     plan: Plan, ramp: np.ndarray, unusable: np.ndarray, place: np.ndarray, _size: np.ndarray
 ) -> np.ndarray:
     residual, waves = ramp.astype(np.float32), plan.waves
-    left_out = unusable.any(axis=(0, 1)) | ~np.isfinite(residual).all(axis=(0, 1))
+    left_out = _flags.of_single_pixels(unusable).any(axis=(0, 1))
+    left_out |= ~np.isfinite(residual).all(axis=(0, 1))
     residual[:, :, left_out] = 0.0
     residual = kernel.without_scene(residual, per_ramp=plan.per_ramp)
     weights = kernel.quiet_weights(residual, waves.good & ~left_out)

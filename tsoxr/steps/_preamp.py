@@ -12,10 +12,19 @@ from tsoxr import chunks, dq, lazy, modes
 from tsoxr.kernels import preamp as kernel
 from tsoxr.kernels.detector import level_labels
 from tsoxr.kernels.light import background_pixels, bright_pixels, median_and_sigma, wings
-from tsoxr.steps import _clock
+from tsoxr.kernels.stripe_amplitude import amplitude_of
+from tsoxr.steps import _clock, _flags
 from tsoxr.steps._stripes import BAD, has_interleaved_outputs
 
-__all__ = ["Plan", "corrected", "default_half_width", "measure", "pixels_of", "terms_of"]
+__all__ = [
+    "Plan",
+    "corrected",
+    "default_half_width",
+    "measure",
+    "pixels_of",
+    "solver_of",
+    "terms_of",
+]
 
 LARGEST_SAMPLE, SAMPLE, SMALLEST = 16e6, 32, 8
 """Pixels and integrations of a sample: at most, at most, at least."""
@@ -29,7 +38,8 @@ class Plan:
     """What the step decided: terms, pixels, axes.
 
     ``sky`` (y, x) bool may hold sky pixels, all but the light is to be told from the data;
-    ``reference`` (y, x) bool are reference pixels that may measure.
+    ``reference`` (y, x) bool are reference pixels that may measure. ``tick`` (y, x) is the
+    clock at which a pixel is read.
     """
 
     terms: kernel.Terms
@@ -44,6 +54,7 @@ class Plan:
     sigma: float
     scale: bool
     pedestal: bool
+    tick: np.ndarray | None = None
 
     def shapes(self, n_group: int) -> dict[str, tuple[int, ...]]:
         """Return the parts of the table in order."""
@@ -51,6 +62,7 @@ class Plan:
         return {
             "scene": (n_group, *image), "wing": image, "bright": image, "weight": (2, *image),
             "limit": (2, *image), "variance": (2, len(self.kinds)), "correlation": (2, 2),
+            "amplitude": (2,),
         }  # fmt: skip
 
     def parts(self, table: np.ndarray, n_group: int) -> dict[str, np.ndarray]:
@@ -110,7 +122,7 @@ def _table(plan: Plan, ramp: np.ndarray, unusable: np.ndarray, length: np.ndarra
     rises = ramp.astype(np.float32)
     rises[:, 1:] -= rises[:, :1]
     scene = np.median(rises, axis=0)
-    fit = np.isfinite(scene).all(axis=0) & ~unusable.any(axis=(0, 1))
+    fit = np.isfinite(scene).all(axis=0) & ~_flags.of_single_pixels(unusable).any(axis=(0, 1))
     rises -= scene
     light = scene[-1]
     sky = plan.sky & fit
@@ -130,7 +142,7 @@ def _table(plan: Plan, ramp: np.ndarray, unusable: np.ndarray, length: np.ndarra
     share = _followed(plan, ramp, scene, bright, n_group)
     stages = [rises[:, 0], rises[:, -1] - share[:, None, None] * wing]
     found = [_stage(plan, values, sky, reference) for values in stages]
-    for name in ("weight", "limit", "variance", "correlation"):
+    for name in ("weight", "limit", "variance", "correlation", "amplitude"):
         out[name] = np.stack([each[name] for each in found])
     table = np.concatenate([np.ravel(out[name]) for name in plan.shapes(n_group)])
     return np.nan_to_num(table).astype(length.dtype)
@@ -158,13 +170,28 @@ def _stage(
         if own.any():
             noise, total = _white(apart[:, own], plan.terms.labels[0][own])
             weight[own], limit[own] = (1.0 / noise**2 if noise > 0 else 0.0), plan.sigma * total
-    empty = {"variance": np.ones(len(plan.kinds)), "correlation": np.zeros(2)}
+    empty = {"variance": np.ones(len(plan.kinds)), "correlation": np.zeros(2), "amplitude": 0.0}
     if weight.any():
         use = weight > 0
         kept = np.where(np.abs(apart[:, use]) <= limit[use], values[:, use], 0.0)
         prior = kernel.components(kept, weight, plan.terms)
-        empty = {"variance": np.array(prior.variance), "correlation": np.array(prior.correlation)}
+        empty = {
+            "variance": np.array(prior.variance), "correlation": np.array(prior.correlation),
+            "amplitude": _amplitude(plan, kept, use),
+        }  # fmt: skip
     return {"weight": weight, "limit": limit, **empty}
+
+
+def _amplitude(plan: Plan, values: np.ndarray, use: np.ndarray) -> float:
+    """Return the amplitude of the 1/f noise of a stage; 0 where nothing tells."""
+    if plan.tick is None:
+        return 0.0
+    first = plan.terms.labels[1][use] == plan.terms.labels[1][use][0]  # one output: one clock
+    tick = plan.tick[use][first]
+    try:
+        return amplitude_of(values[:, first], np.ones(tick.size), tick, int(plan.tick.max()) + 1)[0]
+    except ValueError:  # no two pixels to compare
+        return 0.0
 
 
 def _centers(values: np.ndarray, use: np.ndarray, terms: kernel.Terms) -> np.ndarray:
@@ -237,11 +264,7 @@ class _Work:
     def _solver(self, stage: int, part: dict[str, np.ndarray]) -> kernel.Solver:
         """Return what solves the frames of a stage; the same for all chunks."""
         if stage not in self.solvers:
-            prior = kernel.Components(
-                tuple(part["variance"][stage].astype(float)),
-                tuple(part["correlation"][stage].astype(float)),
-            )
-            self.solvers[stage] = kernel.Solver(part["weight"][stage], self.plan.terms, prior)
+            self.solvers[stage] = solver_of(self.plan, part, stage)
         return self.solvers[stage]
 
     def _centers(self, ramp: np.ndarray, part: dict[str, np.ndarray]) -> np.ndarray:
@@ -262,6 +285,13 @@ class _Work:
         """Return a chunk without its levels."""
         terms = self.plan.terms
         return (kernel.subtract_terms(ramp, found, terms.labels, terms.offsets),)
+
+
+def solver_of(plan: Plan, part: dict[str, np.ndarray], stage: int) -> kernel.Solver:
+    """Return what solves the frames of a stage."""
+    variances, correlation = (part[n][stage].astype(float) for n in ("variance", "correlation"))
+    prior = kernel.Components(tuple(variances), tuple(correlation))
+    return kernel.Solver(part["weight"][stage], plan.terms, prior)
 
 
 def default_half_width(ds: xr.Dataset) -> float:

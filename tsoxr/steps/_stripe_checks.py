@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 
 from tsoxr import schema
+from tsoxr.checks import check_mask, check_positive
 from tsoxr.errors import SchemaError
 from tsoxr.kernels.stripe_scaled import SCALES
 from tsoxr.steps import _clock_stripes, _stripe_methods
@@ -21,15 +22,8 @@ def check(ds: xr.Dataset, method: str, numbers: dict[str, float | None], mask: A
     """Raise for a method, number or mask that makes no sense."""
     if method not in METHODS:
         raise ValueError(f"clean_1overf: method is {method!r}; it must be one of {METHODS}")
-    for name, value in numbers.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"clean_1overf: {name} is {value}; it must be positive")
-    wanted = {"y": ds.sizes["y"], "x": ds.sizes["x"]}
-    if mask is not None and (not isinstance(mask, xr.DataArray) or dict(mask.sizes) != wanted):
-        found = dict(mask.sizes) if isinstance(mask, xr.DataArray) else type(mask).__name__
-        raise ValueError(
-            f"clean_1overf: mask is {found}; give a DataArray of bool with sizes {wanted}"
-        )
+    check_positive("clean_1overf", numbers)
+    check_mask("clean_1overf", ds, mask)
 
 
 def check_options(ds: xr.Dataset, method: str, scaled_by: str, order: int) -> None:

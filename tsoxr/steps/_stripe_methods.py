@@ -29,6 +29,7 @@ __all__ = [
     "VARIANCE_OF",
     "averages",
     "cleaned",
+    "factor_of",
     "from_all_pixels",
     "lies_along",
     "scene_of",
@@ -43,12 +44,19 @@ def cleaned(
     ds: xr.Dataset, scene: xr.DataArray, method: Method
 ) -> tuple[xr.DataArray, xr.DataArray, dict[str, xr.DataArray]]:
     """Return the ramps without stripes, the stripes, and the errors of the levels that are left."""
-    baseline, statistics = _stripes.static_levels(ds, scene, method)
-    errors = {"stripe_variance": _stripes.remaining_variance(ds, statistics, method)}
+    measured = _stripes.sample_levels(ds, scene, method)
+    baseline, statistics = _stripes.static_levels(ds, scene, method, measured)
+    variance, part = _stripes.remaining_variance(ds, statistics, method), None
+    if not lies_along(ds) and method.n_outputs == 1:
+        part, variance = _stripes.shrunken(ds, measured[0], variance, method)
+    errors = {"stripe_variance": variance} | factor_of(ds, method)
+    return *_stripes.clean(ds, scene, baseline, method, measured[0], part), errors
+
+
+def factor_of(ds: xr.Dataset, method: Method) -> dict[str, xr.DataArray]:
+    """Return the factor of what lines along the spectrum are left with, as a variable if there."""
     factor = _stripes.factor_left(ds, method)
-    if factor is not None:
-        errors["stripe_factor"] = factor
-    return *_stripes.clean(ds, scene, baseline, method), errors
+    return {} if factor is None else {"stripe_factor": factor}
 
 
 def lies_along(ds: xr.Dataset) -> bool:
@@ -78,7 +86,9 @@ def averages(ds: xr.Dataset, design: xr.DataArray, usable: xr.DataArray, name: s
     edges = edges_of(ds)
     per_pixel = _static(partial(_per_pixel, edges=edges, efficiency=VARIANCE_OF[name]), ds, usable)
     measure = partial(line_levels, edges=edges, by_median=name == "median")
-    return _filled(ds, design, usable, Method(measure, edges.size - 1, per_pixel=per_pixel))
+    quick = partial(measure, with_spread=False)
+    method = Method(measure, edges.size - 1, per_pixel=per_pixel, quick=quick)
+    return _filled(ds, design, usable, method)
 
 
 def _filled(ds: xr.Dataset, design: xr.DataArray, usable: xr.DataArray, method: Method) -> Method:
@@ -102,11 +112,14 @@ def _filled(ds: xr.Dataset, design: xr.DataArray, usable: xr.DataArray, method: 
         dask_gufunc_kwargs={"output_sizes": {slow: ds.sizes[slow], "output": edges.size - 1}},
     )  # fmt: skip
     n_terms = method.n_terms // method.n_outputs
-    measure = partial(filled_levels, measure=method.measure, n_terms=n_terms)
-    covariance = matrix.isel(part=2)
+    filled = [
+        partial(filled_levels, measure=each, n_terms=n_terms)
+        for each in (method.measure, method.quick or method.measure)
+    ]
     return replace(
-        method, measure=measure, known=(matrix,), estimated=estimated, covariance=covariance
-    )
+        method, measure=filled[0], quick=filled[1], known=(matrix,), estimated=estimated,
+        covariance=matrix.isel(part=2),
+    )  # fmt: skip
 
 
 def _fill(
@@ -155,34 +168,26 @@ def scene_of(
 ) -> xr.DataArray:
     """Return light, bend and noise of each pixel, (part, y, x); see `scene_layers`."""
     middle = (ds.sizes["group"] - 1) // 2
-    groups = ds[["ramp", "dq_group"]].isel(group=[0, middle, -1])
-    groups = groups.transpose("time", "group", "y", "x")
     clock = _stripes.group_time(ds).isel(group=[0, middle, -1])
-    arrays = [
-        groups["ramp"],
-        dq.has_flag(groups["dq_group"], *dq.UNUSABLE),
-        _stripes.good_pixels(ds),
-        design,
-        clock,
-        _stripes.dummy(part=len(SCENE)),
+    of_groups = [
+        ds[name].isel(group=g).transpose("time", "y", "x")
+        for name in ("ramp", "dq_group")
+        for g in (0, middle, -1)
     ]
+    arrays = [
+        *of_groups, _stripes.good_pixels(ds), design, clock, _stripes.dummy(part=len(SCENE))
+    ]  # fmt: skip
     if mask is not None:
         arrays.append(mask.transpose("y", "x").astype(bool))
     func = partial(_scene, options)
     return lazy.static_from_sample(func, *arrays, dims=("part", "y", "x"))
 
 
-def _scene(
-    options: DesignOptions,
-    ramp: np.ndarray,
-    unusable: np.ndarray,
-    good: np.ndarray,
-    design: np.ndarray,
-    clock: np.ndarray,
-    _parts: np.ndarray,
-    mask: np.ndarray | None = None,
-) -> np.ndarray:
-    out = scene_layers(ramp, unusable, good, design, clock, mask, options)
+def _scene(options: DesignOptions, *arrays: np.ndarray) -> np.ndarray:
+    good, design, clock, _parts, *mask = arrays[6:]
+    unusable = dq.has_flag(arrays[3] | arrays[4] | arrays[5], *dq.UNUSABLE)
+    given = (arrays[:3], unusable, good, design, clock, mask[0] if mask else None)
+    out = scene_layers(*given, options)
     usable = out[2] > 0
     lines = usable if options.lines_along == 1 else usable.T
     kept = drop_short_lines(lines, options.edges, options.min_pixels)

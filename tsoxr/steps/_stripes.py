@@ -20,9 +20,10 @@ from tsoxr.errors import ModeError
 from tsoxr.kernels.level_errors import covariance_factor
 from tsoxr.kernels.stripe_basis import subtract_terms
 from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, stripe_design
-from tsoxr.kernels.stripe_power import N_FREQUENCIES, clock_power, frequency_bins
+from tsoxr.kernels.stripe_shrink import fine_variance, shrink, shrinkage
 from tsoxr.kernels.stripe_statistics import level_statistics, variance_left
 from tsoxr.kernels.stripes import output_edges, subtract_levels
+from tsoxr.steps._stripe_chunks import per_chunk
 
 __all__ = [
     "BAD",
@@ -37,9 +38,9 @@ __all__ = [
     "good_pixels",
     "group_time",
     "has_interleaved_outputs",
-    "power",
     "remaining_variance",
     "sample_levels",
+    "shrunken",
     "static_levels",
 ]
 
@@ -48,6 +49,10 @@ BAD = (
     "OPEN", "ADJ_OPEN", "OTHER_BAD_PIXEL",
 )  # fmt: skip
 """Pixels with any of these flags do not measure stripes."""
+
+
+BLOCK = 1 << 21
+"""Samples that are measured and subtracted in one go: 8 MB."""
 
 
 def has_interleaved_outputs(ds: xr.Dataset) -> bool:
@@ -65,6 +70,7 @@ def edges_of(ds: xr.Dataset) -> np.ndarray:
 
 
 def axes_of(ds: xr.Dataset) -> tuple[str, str]:
+    """Return the names of the slow and the fast axis: a line is all pixels at one slow index."""
     return ds.attrs["slow_dim"], ds.attrs["fast_dim"]
 
 
@@ -94,6 +100,7 @@ class Method:
     per_pixel: xr.DataArray | None = None
     variance: xr.DataArray | None = None
     estimated: xr.DataArray | None = None
+    quick: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None
     covariance: xr.DataArray | None = None
 
     @property
@@ -113,16 +120,30 @@ def design(
 ) -> xr.DataArray:
     """Return scene, mask and clipping, (layer, y, x); see `stripe_design`."""
     options = design_options(ds, half_width, min_pixels, sigma, scale)
-    ends = ds[["ramp", "dq_group"]].isel(group=[0, -1]).transpose("time", "group", "y", "x")
+    ends = ends_of(ds[["ramp", "dq_group"]]).transpose("time", "group", "y", "x")
     arrays = [
         ends["ramp"],
-        dq.has_flag(ends["dq_group"], *dq.UNUSABLE),
+        ends["dq_group"],
         good_pixels(ds),
         dummy(layer=len(LAYERS)),
     ]
     if mask is not None:
         arrays.append(mask.transpose("y", "x").astype(bool))
     return lazy.static_from_sample(partial(_design, options), *arrays, dims=("layer", "y", "x"))
+
+
+def sampled(array: xr.DataArray) -> list[xr.DataArray]:
+    """Return the sampled integrations: runs of neighbours, which are views, of data in memory."""
+    chosen = lazy.sample_indices(array.sizes["time"])
+    if lazy.is_lazy(array):
+        return [array.isel(time=chosen)]
+    runs = np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1)
+    return [array.isel(time=slice(int(run[0]), int(run[-1]) + 1)) for run in runs]
+
+
+def ends_of(array: Any) -> Any:
+    """Return first and last group (one, if there is only one), as a view."""
+    return array.isel(group=slice(None, None, max(array.sizes["group"] - 1, 1)))
 
 
 def design_options(
@@ -150,11 +171,12 @@ def good_pixels(ds: xr.Dataset) -> xr.DataArray:
 def _design(
     options: DesignOptions,
     ramp: np.ndarray,
-    unusable: np.ndarray,
+    flags: np.ndarray,
     good: np.ndarray,
     _layers: np.ndarray,
     mask: np.ndarray | None = None,
 ) -> np.ndarray:
+    unusable = dq.has_flag(flags, *dq.UNUSABLE)
     return stripe_design(ramp, unusable, good, mask, options)
 
 
@@ -162,30 +184,44 @@ def sample_levels(
     ds: xr.Dataset, scene: xr.DataArray, method: Method
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Return levels (time, group, slow, term) and spread (..., output) of sampled integrations."""
-    slow, _ = axes_of(ds)
-    chosen = lazy.sample_indices(ds.sizes["time"])
-    levels, spread = xr.apply_ufunc(
-        method.measure, ds["ramp"].isel(time=chosen), scene, group_time(ds), *method.known,
-        input_core_dims=_core_dims(ds, method),
-        output_core_dims=[["group", slow, "term"], ["group", slow, "output"]],
-        dask="parallelized", output_dtypes=["f4", "f4"],
-        dask_gufunc_kwargs={"output_sizes": {"term": method.n_terms, "output": method.n_outputs}},
-    )  # fmt: skip
+    slow, fast = axes_of(ds)
+    lines, sizes = ("time", "group", slow), _sizes(ds, method)
+    found = [
+        per_chunk(
+            method.measure, part.transpose(*lines, fast), *_static(ds, scene, method),
+            outputs=((*lines, "term"), (*lines, "output")), sizes=sizes,
+        )
+        for part in sampled(ds["ramp"])
+    ]  # fmt: skip
+    levels, spread = (
+        arrays[0] if len(arrays) == 1 else xr.concat(arrays, "time")
+        for arrays in zip(*found, strict=True)
+    )
     return levels, spread
 
 
-def _core_dims(ds: xr.Dataset, method: Method) -> list[list[Any]]:
-    slow, fast = axes_of(ds)
-    known = [list(array.dims) for array in method.known]
-    return [["group", slow, fast], ["layer", slow, fast], ["group"], *known]
+def _sizes(ds: xr.Dataset, method: Method) -> dict[str, int]:
+    sizes = {str(d): n for d, n in ds.sizes.items() if d in ("group", "y", "x")}
+    return sizes | {"term": method.n_terms, "output": method.n_outputs}
+
+
+def _static(ds: xr.Dataset, scene: xr.DataArray, method: Method) -> list[xr.DataArray]:
+    """Return what `Method.measure` takes besides the ramp."""
+    return [scene.transpose("layer", *axes_of(ds)), group_time(ds), *method.known]
 
 
 def static_levels(
-    ds: xr.Dataset, scene: xr.DataArray, method: Method
+    ds: xr.Dataset,
+    scene: xr.DataArray,
+    method: Method,
+    measured: tuple[xr.DataArray, xr.DataArray] | None = None,
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the level that stays, (group, slow, term), and `level_statistics` of the outputs."""
+    """Return the level that stays, (group, slow, term), and `level_statistics` of the outputs.
+
+    From what `sample_levels` returns, which may be given.
+    """
     slow, _ = axes_of(ds)
-    levels, spread = sample_levels(ds, scene, method)
+    levels, spread = sample_levels(ds, scene, method) if measured is None else measured
     step = method.n_terms // method.n_outputs
     first = levels.isel(term=slice(None, None, step)).rename(term="output")
     statistics = lazy.static_from_sample(
@@ -212,22 +248,34 @@ def group_time(ds: xr.Dataset) -> xr.DataArray:
 
 
 def clean(
-    ds: xr.Dataset, scene: xr.DataArray, baseline: xr.DataArray, method: Method
+    ds: xr.Dataset,
+    scene: xr.DataArray,
+    baseline: xr.DataArray,
+    method: Method,
+    levels: xr.DataArray | None = None,
+    part: xr.DataArray | None = None,
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Return the ramps without stripes, and the stripes (time, group, slow, term).
 
-    One task for each chunk, so that no chunk waits half done for what is static.
+    One task for each chunk, so that no chunk waits half done for what is static. ``levels``
+    of all integrations, if they are in memory, are not measured again. ``part`` (slow) is the
+    part of each level that is subtracted.
     """
     slow, fast = axes_of(ds)
-    core = _core_dims(ds, method)
-    ramp, stripe = xr.apply_ufunc(
-        partial(_clean, method.measure, method.terms, edges_of(ds)),
-        ds["ramp"], scene, group_time(ds), baseline, *method.known,
-        input_core_dims=[*core[:3], ["group", slow, "term"], *core[3:]],
-        output_core_dims=[["group", slow, fast], ["group", slow, "term"]],
-        dask="parallelized", output_dtypes=["f4", "f4"],
-    )  # fmt: skip
-    return ramp.transpose(*ds["ramp"].dims), stripe
+    pixels, lines = ("time", "group", slow, fast), ("time", "group", slow, "term")
+    ramp = ds["ramp"].transpose(*pixels)
+    if levels is not None and not lazy.is_lazy(ramp) and levels.sizes["time"] == len(ramp):
+        func, given = partial(_subtract, method.terms, edges_of(ds)), [levels]
+    else:
+        measure = method.quick or method.measure
+        func = partial(_clean, measure, method.terms, edges_of(ds))
+        given = _static(ds, scene, method)
+    whole = xr.DataArray(np.zeros((0, ds.sizes[slow])), dims=("none", slow))
+    part = whole if part is None else part
+    cleaned, stripe = per_chunk(
+        func, ramp, *given, baseline, part, outputs=(pixels, lines), sizes=_sizes(ds, method)
+    )
+    return cleaned.transpose(*ds["ramp"].dims), stripe
 
 
 def _clean(
@@ -235,55 +283,60 @@ def _clean(
     terms: np.ndarray | None,
     edges: np.ndarray,
     ramp: np.ndarray,
-    design: np.ndarray,
-    times: np.ndarray,
-    baseline: np.ndarray,
-    *known: np.ndarray,
+    *static: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    levels, _ = measure(ramp, design, times, *known)
-    stripe = (levels - baseline).astype(np.float32)
-    if terms is None:
-        return subtract_levels(ramp, stripe, edges), stripe
-    return subtract_terms(ramp, stripe, terms, edges), stripe
+    """Measure and subtract a few integrations at a time, which the cache still holds."""
+    *static, baseline, part = static
+    out, stripe = np.empty_like(ramp, dtype=np.float32), None
+    step = max(1, BLOCK * len(ramp) // max(ramp.size, 1))
+    for start in range(0, len(ramp), step):
+        block = slice(start, start + step)
+        levels, _ = measure(ramp[block], *static)
+        stripe = np.empty((len(ramp), *levels.shape[1:]), np.float32) if stripe is None else stripe
+        _, stripe[block] = _subtract(terms, edges, ramp[block], levels, baseline, part, out[block])
+    return out, stripe
 
 
-def power(
-    ds: xr.Dataset, cleaned: xr.DataArray, design: xr.DataArray, units: str
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the power density (stage, frequency) of the dark pixels, and the frequencies."""
-    slow, fast = axes_of(ds)
-    ends = [
-        array.isel(group=[0, -1]).transpose("time", "group", slow, fast)
-        for array in (ds["ramp"], cleaned)
-    ]
-    usable = (design.isel(layer=LAYERS.index("usable")) > 0).transpose(slow, fast)
-    edges = edges_of(ds)
-    ticks = ds.sizes[slow] * int(edges[1])
-    tick = float(ds.attrs.get("frame_time", ticks)) / ticks
-    found = lazy.static_from_sample(
-        partial(_power, edges, tick), *ends, usable, dummy(stage=2, frequency=N_FREQUENCIES),
-        dims=("stage", "frequency"),
-    )  # fmt: skip
-    bins = frequency_bins(ticks)
-    frequency = xr.DataArray(np.sqrt(bins[1:] * bins[:-1]) / tick, dims="frequency")
-    return (
-        found.assign_attrs(
-            long_name="power density of the dark pixels, before and after", units=units
-        ),
-        frequency.assign_attrs(long_name="frequency on the clock", units="Hz"),
-    )
-
-
-def _power(
+def _subtract(
+    terms: np.ndarray | None,
     edges: np.ndarray,
-    tick: float,
-    before: np.ndarray,
-    after: np.ndarray,
-    usable: np.ndarray,
-    _stages: np.ndarray,
+    ramp: np.ndarray,
+    levels: np.ndarray,
+    baseline: np.ndarray,
+    part: np.ndarray,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    stripe = (levels - baseline).astype(np.float32)
+    if part.ndim == 1:
+        stripe[..., 0] = shrink(stripe[..., 0], part)
+    if terms is None:
+        return subtract_levels(ramp, stripe, edges, out), stripe
+    return subtract_terms(ramp, stripe, terms, edges, out), stripe
+
+
+def shrunken(
+    ds: xr.Dataset, levels: xr.DataArray, variance: xr.DataArray, method: Method
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the part of each level (slow) to subtract, and the variance that is left then.
+
+    From levels of sampled integrations, and the variance with which they are measured.
+    """
+    slow, _ = axes_of(ds)
+    seen = xr.ones_like(variance, dtype=bool)
+    if method.per_pixel is not None:
+        seen = np.isfinite(method.per_pixel).any("output")
+    both = lazy.static_from_sample(
+        _shrunken, levels.isel(term=0), variance, seen, dummy(layer=2),
+        dims=("layer", slow), dtype="f8",
+    )  # fmt: skip
+    return both.isel(layer=0), both.isel(layer=1).assign_attrs(variance.attrs)
+
+
+def _shrunken(
+    levels: np.ndarray, variance: np.ndarray, seen: np.ndarray, _layers: np.ndarray
 ) -> np.ndarray:
-    rises = [ramp[:, -1].astype(np.float32) - ramp[:, 0] for ramp in (before, after)]
-    return tick * np.stack([clock_power(rise, usable, edges) for rise in rises])
+    part = shrinkage(fine_variance(levels, seen), variance, seen)
+    return np.stack([part, np.where(seen, part * variance, variance)])
 
 
 def factor_left(ds: xr.Dataset, method: Method) -> xr.DataArray | None:

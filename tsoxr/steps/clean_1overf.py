@@ -36,6 +36,7 @@ from tsoxr.steps import (
     _rate_stripes,
     _stripe_checks,
     _stripe_methods,
+    _stripe_power,
     _stripes,
 )
 
@@ -157,10 +158,13 @@ def clean_1overf(
     estimate the drift at every pixel: cosines below 1136 Hz with that density as prior, or the
     mean of a Gaussian process, which needs celerite2, reaches higher frequencies and
     combines outputs by what they share. Use them where 1/f noise within lines matters: long
-    lines, few background pixels; with several outputs use ``"gp"``, because cosines are fitted
-    to each output alone and say little where it sees the spectrum. ``stripe_variance`` is then
-    that of the error per pixel, averaged over the line: taken for an error that the line has in
-    common, as extraction takes it, it makes error bars too large.
+    lines, few background pixels. ``stripe_variance`` is then that of the mean of a line weighted
+    with its light; of lines along the spectrum, ``stripe_factor`` is that of ``"mean"``.
+
+    Where lines run across the spectrum, what a level has for itself beside the mean of its
+    neighbours is subtracted in the part :math:`K / (K + N)` that leaves least, with K its
+    variance and N that of the measurement, from the sampled integrations: stripes much weaker
+    than what they are measured with stay as they are.
 
     References
     ----------
@@ -206,11 +210,12 @@ def clean_1overf(
         )
     if chosen is None:
         ramp, stripe, variance = _clock_stripes.clean(ramps, design, method)
-        errors = {"stripe_variance": variance}
+        plain = _stripe_methods.averages(ramps, design, usable, "mean")
+        errors = {"stripe_variance": variance} | _stripe_methods.factor_of(ramps, plain)
     else:
         ramp, stripe, errors = _stripe_methods.cleaned(ramps, design, chosen)
     units = ds["rate"].attrs.get("units", "DN s-1") if ramps is not ds else "DN"
-    density, frequency = _stripes.power(
+    density, frequency = _stripe_power.power(
         ramps, ramp, design, "DN2 Hz-1" if units == "DN" else f"({units})2 Hz-1"
     )
     power = {POWER: density, FREQUENCY: frequency}

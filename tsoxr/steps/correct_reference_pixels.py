@@ -8,23 +8,30 @@ each reset, its drift along the ramp, and the offset between odd and even pixels
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from tsoxr import chunks, dq, lazy, schema
 from tsoxr.kernels.detector import level_labels, reference_levels, subtract_reference
+from tsoxr.kernels.reference_share import dark_levels, dark_pixels, level_shares
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps._stripes import has_interleaved_outputs
+from tsoxr.steps._stripes import dummy, good_pixels, has_interleaved_outputs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["correct_reference_pixels"]
 
-LEVEL = "correct_reference_pixels_level"
+LEVEL, SHARE = "correct_reference_pixels_level", "correct_reference_pixels_share"
+
+FEWEST = 8
+"""Integrations that tell how far the reference pixels speak for the others."""
+
+LARGEST_SAMPLE = 16e6
+"""Pixels of a sample, at most; no fewer integrations than `FEWEST`, no more than 32."""
 
 
 @step(kind="ramps", needs=("ramp", "dq_pixel"))
@@ -35,6 +42,7 @@ def correct_reference_pixels(
     pedestal: bool = True,
     min_pixels: int = 50,
     sigma: float = 4.0,
+    shrink: bool = True,
 ) -> xr.Dataset:
     r"""Subtract the mean of the reference pixels of each output and parity.
 
@@ -60,13 +68,18 @@ def correct_reference_pixels(
     sigma : float
         Reference pixels farther than this from their median, in robust standard
         deviations, are left out.
+    shrink : bool
+        Of what varies in a level, subtract the part that the dark pixels of the output show as
+        well. If false, all of it.
 
     Returns
     -------
     xarray.Dataset
         As ``ds`` with ``ramp`` as float32; unchanged, with a note, where there are not
         enough reference pixels. Adds ``correct_reference_pixels_level`` (time, group,
-        reference_level), DN; the levels are those of output 0 (even, odd), output 1 ...
+        reference_level), DN, what was subtracted; the levels are those of output 0 (even, odd),
+        output 1 ...; and ``correct_reference_pixels_share`` (reference_stage, reference_level), the
+        part of them that was, for first groups and for rises since.
 
     Raises
     ------
@@ -76,10 +89,12 @@ def correct_reference_pixels(
     Notes
     -----
     The level is that of the time when the reference pixels are read. With rows of them at one
-    end of the subarray, 1/f noise makes it differ from that of the spectrum's lines: in simulated
-    exposures of the NIRCam grism read through one output, the scatter of the spectrum's level
-    became 0.6 to 1.2 times what it was, larger in three of four. `tsoxr.steps.correct_preamp` gives each line its own level and subtracts
-    no more than it can measure.
+    end of the subarray, 1/f noise makes it differ from that of the spectrum's lines. Where R are
+    levels of the reference pixels and D those of dark pixels in a sample of the integrations, the
+    part :math:`\mathrm{cov}(R, D) / \mathrm{var}(R)` of the departure from the median is subtracted,
+    at most all, and none where it is below twice its error. Hence what is left does not scatter
+    by more than before, as far as the sample tells. With fewer than 8 integrations all of the
+    level is subtracted, with a note. `tsoxr.steps.correct_preamp` gives each line its own level.
     """
     if not sigma > 0 or min_pixels < 1:
         raise ValueError(
@@ -93,22 +108,85 @@ def correct_reference_pixels(
     fast, slow = ds.attrs["fast_dim"], ds.attrs["slow_dim"]
     ramp = ds["ramp"].transpose("time", "group", slow, fast)
     measured = partial(_levels, np.where(reference, labels, -1), sigma, pedestal)
-    size = xr.DataArray(np.zeros(n_labels, "i1"), dims="reference_level")
+    if shrink and ds.sizes["time"] < FEWEST:
+        note(f"{ds.sizes['time']} integrations: too few to shrink the levels, all was subtracted")
+    shrink = shrink and ds.sizes["time"] >= FEWEST
+    table = _table(ds, ramp, labels, n_labels, measured) if shrink else _whole(ds, n_labels)
     (level,) = chunks.per_chunk(
-        measured, ramp, size, dims=("time", "group", "reference_level"), dtypes=("f4",)
-    )
+        partial(_shrunk, measured), ramp, table,
+        dims=("time", "group", "reference_level"), dtypes=("f4",),
+    )  # fmt: skip
     (ramp,) = chunks.per_chunk(
         partial(_without, labels), ramp, level, dims=ramp.dims, dtypes=("f4",)
     )
     ramp = ramp.transpose(*ds["ramp"].dims)
     level.attrs = {"long_name": "level of the reference pixels", "units": "DN"}
-    return ds.assign({"ramp": schema.label(ramp, "ramps", "ramp"), LEVEL: level})
+    share = table.isel(reference_row=slice(-2, None)).rename(reference_row="reference_stage")
+    share.attrs = {"long_name": "part of the level that was subtracted", "units": "1"}
+    return ds.assign({"ramp": schema.label(ramp, "ramps", "ramp"), LEVEL: level, SHARE: share})
+
+
+def _whole(ds: xr.Dataset, n_labels: int) -> xr.DataArray:
+    """Return the table of `_table` for levels that are subtracted whole."""
+    table = np.zeros((ds.sizes["group"] + 2, n_labels), np.float32)
+    table[-2:] = 1.0
+    return xr.DataArray(table, dims=("reference_row", "reference_level"))
+
+
+def _table(
+    ds: xr.Dataset, ramp: xr.DataArray, labels: np.ndarray, n_labels: int, measured: Any
+) -> xr.DataArray:
+    """Return median levels (group), then the shares of first groups and rises, as rows."""
+    n_sample = int(np.clip(LARGEST_SAMPLE / (ramp.size / ramp.sizes["time"]), FEWEST, 32))
+    good = good_pixels(ds).transpose(*ramp.dims[2:])
+    along = ds.attrs["fast_dim"] == ds.attrs["dispersion_dim"]
+    far_from = float(np.nonzero(_reference_pixels(ds))[0].mean()) if along else None
+    size = dummy(reference_row=ds.sizes["group"] + 2, reference_level=n_labels)
+    return lazy.static_from_sample(
+        partial(_rows, labels, measured, far_from),
+        ramp,
+        good,
+        size,
+        dims=size.dims,
+        n_sample=n_sample,
+    )
+
+
+def _rows(
+    labels: np.ndarray,
+    measured: Any,
+    far_from: float | None,
+    ramp: np.ndarray,
+    good: np.ndarray,
+    size: np.ndarray,
+) -> np.ndarray:
+    out = np.zeros(size.shape, np.float32)
+    levels = measured(ramp, out)[0].astype(np.float64)
+    out[:-2] = np.median(levels, axis=0)
+    first = ramp[:, 0].astype(np.float32)
+    rise = ramp[:, -1].astype(np.float32) - first if ramp.shape[1] > 1 else first
+    light = np.where(good, np.median(rise, axis=0), np.nan)
+    pixels = dark_pixels(light, labels, size.shape[1], far_from)
+    out[-2] = level_shares(levels[:, 0], dark_levels(first, pixels))
+    out[-1] = level_shares(levels[:, -1] - levels[:, 0], dark_levels(rise, pixels))
+    return out
+
+
+def _shrunk(measured: Any, ramp: np.ndarray, table: np.ndarray) -> tuple[np.ndarray]:
+    """Return the levels with what varies in them shrunk, (time, group, level)."""
+    levels, middle = measured(ramp, table)[0], table[:-2]
+    apart = levels - middle
+    rise = (apart[:, 1:] - apart[:, :1]) * table[-1]
+    levels[:, 0] = middle[0] + table[-2] * apart[:, 0]
+    levels[:, 1:] = middle[1:] + (table[-2] * apart[:, :1] + rise)
+    return (levels,)
 
 
 def _levels(
     labels: np.ndarray, sigma: float, pedestal: bool, ramp: np.ndarray, size: np.ndarray
 ) -> tuple[np.ndarray]:
-    return (reference_levels(ramp, labels, size.size, sigma=sigma, pedestal=pedestal),)
+    n_labels = size.shape[-1]
+    return (reference_levels(ramp, labels, n_labels, sigma=sigma, pedestal=pedestal),)
 
 
 def _without(labels: np.ndarray, ramp: np.ndarray, level: np.ndarray) -> tuple[np.ndarray]:
@@ -169,5 +247,6 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     for k in range(level.sizes["reference_level"]):
         if np.any(level.isel(reference_level=k)):
             ax.plot(style.hours(ds), level.isel(reference_level=k), lw=0.8, label=f"level {k}")
-    ax.legend(fontsize="small", ncols=4)
+    if ax.lines:
+        ax.legend(fontsize="small", ncols=4)
     return ax

@@ -17,7 +17,7 @@ from tsoxr import chunks, dq, lazy, modes, schema
 from tsoxr.errors import ModeError
 from tsoxr.kernels.saturation import box_minimum, flag_saturated, saturation_start
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _flags
+from tsoxr.steps import _flags, _references
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,6 +187,7 @@ def _margin(ds: xr.Dataset, threshold: xr.DataArray) -> xr.DataArray:
 def _threshold(ds: xr.Dataset, limit: float | None) -> xr.DataArray:
     """Return the counts (y, x) from which a pixel is saturated."""
     if "saturation" in ds:
+        _references.check("flag_saturation", ds, "saturation", ("y", "x"))
         level = ds["saturation"]
         fraction = derived(limit=1.0) if limit is None else limit
     else:

@@ -22,6 +22,7 @@ from tsoxr.errors import SchemaError
 from tsoxr.kernels.detector import apply_linearity
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
+from tsoxr.steps import _references
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,7 @@ def linearize(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     SchemaError
-        For a polynomial without linear term.
+        For a polynomial without linear term, or references with other dims or no finite value.
     """
     if "linearity" not in ds:
         note(
@@ -69,6 +70,7 @@ def linearize(ds: xr.Dataset) -> xr.Dataset:
             f"linearize: 'linearity' has sizes {dict(ds['linearity'].sizes)}; it must have a dim "
             "'coefficient' of 2 or more, constant term first; attach it with use_references"
         )
+    _references.check("linearize", ds, "linearity", ("coefficient", "y", "x"))
     if "subtract_bias" not in {record["step"] for record in history.records(ds.attrs)}:
         note("subtract_bias was not run: the polynomial acts on the counts as they are")
     coefficients = ds["linearity"].transpose("coefficient", "y", "x").reset_coords(drop=True)

@@ -196,6 +196,12 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     base, phase, forms = _waveforms(ds)
     strongest = int(np.argmax([np.ptp(form) for form in forms]))
     after, form = ds[FOLDED].values[strongest], forms[strongest]
+    if not (np.any(after) or np.any(form)):
+        said = "no pixel has all its groups in use: nothing was removed"
+        ax.text(0.5, 0.5, said, ha="center", transform=ax.transAxes)
+        if alone:
+            beside.set_axis_off()
+        return ax
     dots = {"ls": "none", "marker": ".", "ms": 5}
     ax.plot(phase, after + form, color=style.COLORS["before"], label="before", **dots)
     ax.plot(phase, form, color=style.COLORS["model"], lw=1.2, label="subtracted")

@@ -34,7 +34,7 @@ from tsoxr.errors import SchemaError
 from tsoxr.kernels.subtraction import FEWEST, subtract_scaled, template_scales
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _unlit
+from tsoxr.steps import _references, _unlit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +99,8 @@ def subtract_bias(
     ValueError
         For an unknown method, or a negative half-width.
     SchemaError
-        For a method that needs a reference where none is attached.
+        For a method that needs a reference where none is attached, or one with other dims or
+        no finite value.
     """
     method = _method(ds, method, estimate=estimate)
     if method == "none":
@@ -112,7 +113,11 @@ def subtract_bias(
     if method == "first_group":
         why = "" if "superbias" in ds else "no superbias reference: "
         note(f"{why}bias extrapolated from the first groups")
-        return _subtracted(ds, _extrapolated(ds))
+        bias = _extrapolated(ds)
+        known = np.isfinite(bias)
+        out = ds.assign(dq_pixel=dq.set_flag(ds["dq_pixel"], ~known, "UNRELIABLE_BIAS"))
+        return _subtracted(out, bias.where(known, np.float32(0.0)))
+    _references.check("subtract_bias", ds, "superbias", ("y", "x"))
     bias = ds["superbias"].astype("f4").reset_coords(drop=True)
     known = np.isfinite(bias).drop_attrs()
     out = ds.assign(dq_pixel=dq.set_flag(ds["dq_pixel"], ~known, "UNRELIABLE_BIAS"))
@@ -228,7 +233,13 @@ def _median_at_reset(ramp: np.ndarray, unusable: np.ndarray, times: np.ndarray) 
     for n in range(2, len(times) + 1):
         extrapolation = _lagrange_at_zero(times[:n])[:, None]
         weights[:n, n_usable >= n] = extrapolation
-    return np.median(np.einsum("tgyx,gyx->tyx", ramp, weights, dtype=np.float32), axis=0)
+    at_reset = np.einsum("tgyx,gyx->tyx", ramp, weights, dtype=np.float32)
+    middle = np.median(at_reset, axis=0)
+    lost = ~np.isfinite(middle)
+    if lost.any():
+        some = np.ma.masked_invalid(at_reset[:, lost])
+        middle[lost] = np.ma.median(some, axis=0).filled(np.nan)
+    return middle
 
 
 def _lagrange_at_zero(times: np.ndarray) -> np.ndarray:

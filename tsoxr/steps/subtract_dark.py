@@ -23,7 +23,7 @@ from tsoxr.io.reference import NTH
 from tsoxr.kernels.subtraction import subtract_images
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps import _ramps, _unlit
+from tsoxr.steps import _ramps, _references, _unlit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def subtract_dark(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     SchemaError
-        For a dark without groups.
+        For a dark without groups, with other dims, or without a finite value.
 
     Notes
     -----
@@ -67,6 +67,7 @@ def subtract_dark(ds: xr.Dataset) -> xr.Dataset:
     if "dark" not in ds:
         note("no dark reference: data unchanged, the dark current stays in the rates")
         return ds
+    _references.check("subtract_dark", ds, "dark", (NTH, "group", "y", "x"))
     dark = ds["dark"].reset_coords(drop=True)
     dark = dark if NTH in dark.dims else dark.expand_dims(NTH)
     if "group" not in dark.dims:

@@ -19,12 +19,13 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import chunks, dq, lazy, schema
+from tsoxr.errors import SchemaError
 from tsoxr.io.reference import NTH
 from tsoxr.kernels.reset_anomaly import FEWEST_GROUPS, decay_of_levels, parity_levels
 from tsoxr.kernels.subtraction import subtract_images
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps import _ramps, _unlit
+from tsoxr.steps import _ramps, _references, _unlit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,6 +72,8 @@ def subtract_reset_anomaly(
     ------
     ValueError
         For a negative half-width.
+    SchemaError
+        For a reset without groups, with other dims, or without a finite value.
 
     Notes
     -----
@@ -139,6 +142,12 @@ def _find(
 
 
 def _with_reference(ds: xr.Dataset) -> xr.Dataset:
+    _references.check("subtract_reset_anomaly", ds, "reset", (NTH, "group", "y", "x"))
+    if "group" not in ds["reset"].dims:
+        raise SchemaError(
+            f"subtract_reset_anomaly: 'reset' has dims {ds['reset'].dims}; it must have 'group'; "
+            "attach it with use_references"
+        )
     reset = ds["reset"].drop_vars(list(ds["reset"].coords)).drop_attrs()
     reset = reset if NTH in reset.dims else reset.expand_dims(NTH)
     image = xr.DataArray(np.zeros((ds.sizes["y"], ds.sizes["x"]), "f4"), dims=("y", "x"))
