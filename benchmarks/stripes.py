@@ -36,6 +36,8 @@ METHODS = {
     "odd_even": {"method": "odd_even"},
     "scaled, white": {"method": "scaled", "scaled_by": "white"},
     "scaled": {"method": "scaled"},
+    "fourier": {"method": "fourier"},
+    "gp": {"method": "gp"},
 }
 UNKNOWN = ("photon", "read", "one_over_f", "pedestal", "hits", "quantization")
 """What the oracle does not know of an exposure."""

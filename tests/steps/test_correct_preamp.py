@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import tsoxr
 from tsoxr import testing
 from tsoxr.simulation import exposure
 from tsoxr.simulation.electronics import Electronics
@@ -219,3 +220,13 @@ def test_error_is_added_to_one_that_is_there(small):
     before = xr.DataArray(np.full(64, 2.0), dims="x")
     both = ds.assign(stripe_variance=before).tso.correct_preamp(trace_half_width=4.0)
     np.testing.assert_allclose(both["stripe_variance"], alone + 2.0)
+
+
+def test_groups_flagged_before_hide_nothing():
+    given = {"subarray": "SUBGRISM64", "n_integrations": 8, "n_groups": 5, "seed": 3}
+    ds = tsoxr.simulate("nircam-grism", kind="ramps", **given)
+    flagged = ds.tso.flag_groups(first=1, last=1)
+    assert (flagged["dq_group"].isel(group=0) != 0).any()
+    expected, out = ds.tso.correct_preamp()["ramp"], flagged.tso.correct_preamp()["ramp"]
+    np.testing.assert_array_equal(out, expected)
+    assert float(abs(out - ds["ramp"]).max()) > 1.0

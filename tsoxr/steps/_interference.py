@@ -10,9 +10,7 @@ import xarray as xr
 
 from tsoxr import chunks, dq, lazy
 from tsoxr.kernels import interference as kernel
-from tsoxr.kernels.detector import level_labels
-from tsoxr.steps import _clock, _flags
-from tsoxr.steps._stripes import has_interleaved_outputs
+from tsoxr.steps import _clock, _flags, _unlit
 
 __all__ = ["PHASES", "Plan", "Table", "make_plan", "measure", "removed"]
 
@@ -104,18 +102,10 @@ def make_plan(
     seen, straight = about_mean > LEAST, about_line > LEAST
     per_ramp = bool(ds.sizes["group"] > 3 and straight.sum() > seen.sum())
     seen = straight if per_ramp else seen
-    waves = kernel.Waves(frequency * _clock.TICK, _clock.pixel_ticks(ds), _outputs(ds), _good(ds))
+    waves = kernel.Waves(
+        frequency * _clock.TICK, _clock.pixel_ticks(ds), _unlit.outputs(ds).values, _good(ds)
+    )
     return Plan(base, frequency, seen, per_ramp, waves, starts, significance)
-
-
-def _outputs(ds: xr.Dataset) -> np.ndarray:
-    fast, slow = ds.attrs["fast_dim"], ds.attrs["slow_dim"]
-    labels = level_labels(
-        ds.sizes[fast], int(ds.attrs.get("n_outputs", 1)),
-        interleaved=has_interleaved_outputs(ds), by_parity=False,
-    )  # fmt: skip
-    line = xr.DataArray(labels, dims=fast).expand_dims({slow: ds.sizes[slow]})
-    return line.transpose("y", "x").values
 
 
 def _good(ds: xr.Dataset) -> np.ndarray:
