@@ -4,8 +4,6 @@ Both get the counts that the pipeline's own step before has left. Additions and 
 float32 can differ by the rounding of their order: 2^-24 of the largest number for each.
 """
 
-import logging
-
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
@@ -25,19 +23,6 @@ SETUPS = {
     "nircam-grism": {"subarray": "SUBGRISM64"},
     "miri-lrs": {"n_groups": 10},
 }
-
-
-@pytest.fixture(scope="module")
-def _offline(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
-        patch.setenv("CRDS_PATH", str(tmp_path_factory.mktemp("crds")))
-        import jwst.stpipe.core
-
-        patch.setattr(jwst.stpipe.core.crds_client, "get_context_used", lambda _: "N/A")
-        logging.disable(logging.ERROR)
-        yield
-        logging.disable(logging.NOTSET)
 
 
 def pipeline_steps(mode):

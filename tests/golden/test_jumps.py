@@ -6,8 +6,6 @@ integration has fewer than ten usable differences, the pipeline takes absolute d
 leaves its finds out of the median one by one, which is not done here.
 """
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -16,19 +14,6 @@ from tsoxr.simulation import exposure
 from tsoxr.steps import flag_jumps
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(scope="module")
-def _offline(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
-        patch.setenv("CRDS_PATH", str(tmp_path_factory.mktemp("crds")))
-        import jwst.stpipe.core
-
-        patch.setattr(jwst.stpipe.core.crds_client, "get_context_used", lambda _: "N/A")
-        logging.disable(logging.ERROR)
-        yield
-        logging.disable(logging.NOTSET)
 
 
 def flagged_by_both(mode, folder, **given):

@@ -7,7 +7,6 @@ NIRSpec's SUB512 is left without the step of the reference pixels: it has none, 
 pipeline then takes its outermost rows for dark ones, which see the sky.
 """
 
-import logging
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,19 +24,6 @@ NOISE = tuple(n for n in STANDARD if n not in ("one_over_f", "pedestal"))
 RANDOM = ("photon", "read", "ktc", "hits", "quantization")
 MODES = ["nirspec-prism", "niriss-soss", "nircam-grism", "miri-lrs"]
 CHAIN = ("flag_saturation", "subtract_bias", "linearize", "flag_jumps", "fit_ramps")
-
-
-@pytest.fixture(scope="module")
-def _offline(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STPIPE_DISABLE_CRDS_STEPPARS", "true")
-        patch.setenv("CRDS_PATH", str(tmp_path_factory.mktemp("crds")))
-        import jwst.stpipe.core
-
-        patch.setattr(jwst.stpipe.core.crds_client, "get_context_used", lambda _: "N/A")
-        logging.disable(logging.ERROR)
-        yield
-        logging.disable(logging.NOTSET)
 
 
 def steps(each, references):
