@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ __all__ = ["Unwrapped", "per_chunk"]
 def per_chunk(
     func: Callable[..., Any],
     *arrays: xr.DataArray,
-    dims: tuple[str, ...],
+    dims: tuple[str, ...] | tuple[tuple[str, ...], ...],
     dtypes: tuple[str, ...],
+    sizes: Mapping[str, int] | None = None,
 ) -> tuple[xr.DataArray, ...]:
     """Apply a function of arrays to each chunk of integrations.
 
@@ -29,13 +30,16 @@ def per_chunk(
     Parameters
     ----------
     func : callable
-        Numpy arrays in, a tuple of numpy arrays with ``dims`` out.
+        Numpy arrays in, a tuple of numpy arrays with ``dims`` out. No chunk is copied, so that
+        each lies in memory as it did.
     *arrays : xarray.DataArray
         Dims in the order that ``func`` expects; chunks along ``time`` only.
-    dims : tuple of str
-        Dims of the results, each of them a dim of one of ``arrays``.
+    dims : tuple of str, or one such tuple for each result
+        Dims of the results; all have ``time`` or none has.
     dtypes : tuple of str
         Types of the results.
+    sizes : mapping, optional
+        Sizes of dims that none of ``arrays`` has.
 
     Returns
     -------
@@ -47,26 +51,31 @@ def per_chunk(
     ValueError
         For data that are chunked along another dim than ``time``.
     """
+    each = [dims if isinstance(dims[0], str) else dims[i] for i in range(len(dtypes))]
     if not any(is_lazy(array) for array in arrays):
         found = func(*[array.values for array in arrays])
-        return tuple(xr.DataArray(values, dims=dims) for values in found)
+        return tuple(xr.DataArray(a, dims=own) for a, own in zip(found, each, strict=True))
     import dask.array as da
 
     _check_chunks(arrays)
+    known = {d: n for array in arrays for d, n in array.sizes.items()} | dict(sizes or {})
     pairs = [part for array in arrays for part in (da.asarray(array.data), array.dims)]
-    empty = (0,) * len(dims)
+    loop = ("time",) if "time" in each[0] else ()
     made = da.blockwise(
-        Unwrapped(func), dims, *pairs, concatenate=None, dtype=object, meta=np.empty(empty, object)
-    )
+        Unwrapped(func), loop, *pairs, concatenate=None, dtype=object,
+        meta=np.empty((0,) * len(loop), object),
+    )  # fmt: skip
     return tuple(
         xr.DataArray(
             da.blockwise(
-                _item, dims, made, dims, i, None, dtype=dtype, meta=np.empty(empty, dtype)
+                _item, own, made, loop, i, None,
+                new_axes={d: known[d] for d in own if d not in loop},
+                dtype=dtype, meta=np.empty((0,) * len(own), dtype),
             ),
-            dims=dims,
+            dims=own,
         )
-        for i, dtype in enumerate(dtypes)
-    )
+        for i, (own, dtype) in enumerate(zip(each, dtypes, strict=True))
+    )  # fmt: skip
 
 
 def _check_chunks(arrays: tuple[xr.DataArray, ...]) -> None:

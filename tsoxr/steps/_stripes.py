@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import dq, lazy, modes
+from tsoxr.chunks import per_chunk
 from tsoxr.errors import ModeError
 from tsoxr.kernels.level_errors import covariance_factor
 from tsoxr.kernels.stripe_basis import subtract_terms
@@ -23,7 +24,6 @@ from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, stripe_design
 from tsoxr.kernels.stripe_shrink import fine_variance, shrink, shrinkage
 from tsoxr.kernels.stripe_statistics import level_statistics, variance_left
 from tsoxr.kernels.stripes import output_edges, subtract_levels
-from tsoxr.steps._stripe_chunks import per_chunk
 
 __all__ = [
     "BAD",
@@ -189,7 +189,7 @@ def sample_levels(
     found = [
         per_chunk(
             method.measure, part.transpose(*lines, fast), *_static(ds, scene, method),
-            outputs=((*lines, "term"), (*lines, "output")), sizes=sizes,
+            dims=((*lines, "term"), (*lines, "output")), dtypes=("f4", "f4"), sizes=sizes,
         )
         for part in sampled(ds["ramp"])
     ]  # fmt: skip
@@ -273,8 +273,9 @@ def clean(
     whole = xr.DataArray(np.zeros((0, ds.sizes[slow])), dims=("none", slow))
     part = whole if part is None else part
     cleaned, stripe = per_chunk(
-        func, ramp, *given, baseline, part, outputs=(pixels, lines), sizes=_sizes(ds, method)
-    )
+        func, ramp, *given, baseline, part,
+        dims=(pixels, lines), dtypes=("f4", "f4"), sizes=_sizes(ds, method),
+    )  # fmt: skip
     return cleaned.transpose(*ds["ramp"].dims), stripe
 
 
