@@ -15,20 +15,20 @@ chi-squared of simulated ramps of 10 groups at three levels of light.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 for _name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import numpy as np  # noqa: E402 -- after the number of threads
 import xarray as xr  # noqa: E402 -- after the number of threads
+from _peers import ran, table  # noqa: E402 -- after the number of threads
 
 import tsoxr  # noqa: E402 -- after the number of threads
 from tsoxr import dq  # noqa: E402 -- after the number of threads
@@ -162,7 +162,7 @@ def ours(ramp: np.ndarray, flags: np.ndarray, repeat: int) -> dict[str, float]:
     return {n: s / ramp.size for n, s in best(functions, repeat).items()}
 
 
-def pipeline(python: str, ramp: np.ndarray, flags: np.ndarray, samples: float) -> dict[str, float]:
+def pipeline(python: str, ramp: np.ndarray, flags: np.ndarray, samples: float) -> dict[str, Any]:
     """Return seconds per sample of the pipeline's fits, measured by another interpreter."""
     kept = max(1, min(ramp.shape[0], int(samples / ramp[0].size)))
     with tempfile.TemporaryDirectory() as folder:
@@ -170,18 +170,7 @@ def pipeline(python: str, ramp: np.ndarray, flags: np.ndarray, samples: float) -
         np.save(Path(folder) / "flags.npy", flags[:kept])
         cds = READ_NOISE * np.sqrt(2.0)  # its reference files hold the noise of a difference
         numbers = [str(v) for v in (GAIN, cds, SIGMA, 2)]
-        command = [python, "-W", "ignore", "-c", PEER, folder, *numbers]
-        environment = os.environ | {"STPIPE_DISABLE_CRDS_STEPPARS": "true"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return ran(python, PEER, folder, *numbers, STPIPE_DISABLE_CRDS_STEPPARS="true")
 
 
 def speed(python: str | None, repeat: int, samples: float) -> str:
@@ -244,16 +233,9 @@ def compile_times() -> str:
     rows = []
     for method in ("gls", "likelihood"):
         with tempfile.TemporaryDirectory() as cache:
-            environment = os.environ | {"NUMBA_CACHE_DIR": cache}
             code = COMPILE.format(method=method)
-            found = [
-                subprocess.run(
-                    [sys.executable, "-W", "ignore", "-c", code],
-                    capture_output=True, text=True, check=True, env=environment,
-                ).stdout.strip()
-                for _ in range(2)
-            ]  # fmt: skip
-        rows.append([method, *(f"{float(seconds):.1f}" for seconds in found)])
+            found = [ran(sys.executable, code, NUMBA_CACHE_DIR=cache) for _ in range(2)]
+        rows.append([method, *(f"{seconds:.1f}" for seconds in found)])
     return table(["first call, s", "empty cache", "full cache"], rows)
 
 

@@ -14,16 +14,14 @@ image for it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import pickle
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from _peers import ran
 from astropy.io import fits
 
 import tsoxr
@@ -36,8 +34,15 @@ CASES = {
         "mode": "nircam-grism", "subarray": "SUBGRISM64", "n_integrations": 60, "n_groups": 6,
     },
     "miri": {"mode": "miri-lrs", "n_integrations": 100, "n_groups": 40},
+    "prism long": {"mode": "nirspec-prism", "n_integrations": 1000, "n_groups": 10},
+    "g395h long": {"mode": "nirspec-g395h", "n_integrations": 200, "n_groups": 20},
+    "soss long": {
+        "mode": "niriss-soss", "subarray": "SUBSTRIP256", "n_integrations": 100, "n_groups": 5,
+    },
+    "nircam long": {
+        "mode": "nircam-grism", "subarray": "SUBGRISM64", "n_integrations": 200, "n_groups": 6,
+    },
 }  # fmt: skip
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "NUMEXPR")}
 
 OURS = """
 import json, pickle, sys, time, warnings
@@ -165,16 +170,6 @@ def metadata(ds: xr.Dataset, header: fits.Header) -> dict[str, object]:
     if found["meta.exposure.type"] == "MIR_LRS-SLITLESS":
         found["meta.exposure.type"] = "MIR_IMAGE"
     return found
-
-
-def ran(python: str, code: str, *args: object) -> dict:
-    """Run code in a process of its own, one thread; return what it prints as JSON."""
-    command = [python, "-W", "ignore", "-c", code, *map(str, args)]
-    env = {**os.environ, **ONE_THREAD}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout.strip().splitlines()[-1].removeprefix("RESULT"))
 
 
 def report(name: str, ours: dict, theirs: dict[str, float]) -> str:
