@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tsoxr"
 LAYERS = [
     {"kernels"},
-    {"errors", "options", "progress", "streaming", "dq", "schema", "modes"},
-    {"history", "lazy", "chunks", "memory", "summary"},
+    {"errors", "options", "progress", "workers", "reuse", "streaming", "dq", "schema", "modes"},
+    {"history", "deferred", "lazy", "chunks", "memory", "summary", "ephemeris", "times"},
     {"checks"},
     {"registry"},
     {"io"},

@@ -74,30 +74,3 @@ def test_compute_loads_all_in_one_pass(cube):
     out = lazy.compute(ds)
     assert not lazy.is_lazy(out)
     assert len(calls) == 5
-
-
-def test_progress_bar_counts_the_outer_tasks(cube, monkeypatch):
-    import tqdm.auto
-
-    from tsoxr import set_options
-
-    bars = []
-
-    class Bar:
-        def __init__(self, total, **_):
-            self.total, self.done, self.closed = total, 0, False
-            bars.append(self)
-
-        def update(self):
-            self.done += 1
-
-        def close(self):
-            self.closed = True
-
-    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
-    chunked = cube.chunk(time=20)
-    with set_options(progress=True):
-        lazy.compute(xr.Dataset({"a": chunked - lazy.time_median(chunked)}), label="test")
-    outer = bars[-1]
-    assert outer.closed
-    assert outer.done == outer.total >= 5  # one task for each chunk at least

@@ -1,32 +1,28 @@
 """Work on data that may not be in memory: sampling in time, and one-pass computing.
 
 A quantity that must be constant in time (a mask, a weight, a bias) is estimated from a
-sample of the integrations. For lazy data the estimate is itself lazy: it hides behind one
-task, which reads its sample when it is first needed, remembers the small result and keeps
-none of the chunks. Sharing the tasks of the main pass instead would hold every sampled
-chunk in memory until the end of that pass.
+sample of the integrations. For lazy data the estimate is itself lazy, see `tsoxr.deferred`.
 """
 
 from __future__ import annotations
 
-import functools
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from tsoxr.options import OPTIONS
-from tsoxr.progress import progress
-from tsoxr.streaming import Write, gather, stream
+from tsoxr import deferred
+from tsoxr.progress import progress, stage
+from tsoxr.streaming import Write, raw_size
+from tsoxr.workers import in_this_process, scheduler
 
 __all__ = [
     "Write",
     "compute",
     "is_lazy",
     "load_static",
+    "prepared",
     "sample_indices",
     "static_from_sample",
     "store",
@@ -107,85 +103,29 @@ def static_from_sample(
     if not any(is_lazy(array) for array in sampled):
         values = np.asarray(func(*[array.values for array in sampled]), dtype=dtype)
         return xr.DataArray(values, dims=dims)
-    import dask
-    import dask.array as da
-
     sizes: dict[Any, int] = {}
     for array in arrays:
         sizes.update(array.sizes)
-    hidden = _Deferred(func, sampled, np.dtype(dtype))
-    task = dask.delayed(hidden, pure=False, traverse=False)()
-    _DEFERRED[task.key] = hidden
-    data = da.from_delayed(
-        task,
-        shape=tuple(sizes[d] for d in dims),
-        dtype=dtype,
-        meta=np.empty((0,) * len(dims), dtype),
-    )
-    return xr.DataArray(data, dims=dims)
+    shape = tuple(sizes[d] for d in dims)
+    return xr.DataArray(deferred.defer(func, sampled, shape, dtype), dims=dims)
 
 
 def _sample(array: xr.DataArray, n_sample: int) -> xr.DataArray:
+    array = array.reset_coords(drop=True)
     if "time" not in array.dims:
-        return array.reset_coords(drop=True)
+        return array
+    array = array.transpose("time", ...)
     indices = sample_indices(array.sizes["time"], n_sample)
-    return array.reset_coords(drop=True).isel(time=indices).transpose("time", ...)
+    if len(indices) == array.sizes["time"]:
+        return array
+    if not is_lazy(array):
+        return array.isel(time=indices)
+    import dask.array as da
 
-
-_DEFERRED: weakref.WeakValueDictionary[str, _Deferred] = weakref.WeakValueDictionary()
-"""The estimates that some lazy array still waits for, by the key of their task."""
-
-
-def _settle(arrays: list[Any]) -> None:
-    """Compute the estimates that lazy arrays wait for, before the pass over the data.
-
-    Within that pass the other threads would go on making chunks while one works on an
-    estimate, and hold them until it is there.
-    """
-    waiting = {layer for array in arrays for layer in array.__dask_graph__().layers}
-    for key, hidden in list(_DEFERRED.items()):
-        if key in waiting:
-            hidden()
-
-
-class _Deferred:
-    """A function of lazy arrays that runs once and whose arrays dask does not see."""
-
-    def __init__(
-        self, func: Callable[..., np.ndarray], arrays: list[xr.DataArray], dtype: Any
-    ) -> None:
-        self._func, self._arrays, self._dtype = func, arrays, dtype
-        self._lock = threading.Lock()
-        self._value: np.ndarray | None = None
-
-    def __call__(self) -> np.ndarray:
-        with self._lock:
-            if self._value is None:
-                _settle([a.data for a in self._arrays if is_lazy(a)])
-                values = _compute_arrays(self._arrays)
-                self._value = np.asarray(self._func(*values), dtype=self._dtype)
-                self._arrays = []
-            return self._value
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
-
-
-def _compute_arrays(arrays: list[xr.DataArray]) -> list[np.ndarray]:
-    import dask
-
-    _hand_back_memory()
-    return list(dask.compute(*[a.data for a in arrays], **_scheduler()))
-
-
-def _scheduler() -> dict[str, Any]:
-    return (
-        {} if OPTIONS.threads is None else {"scheduler": "threads", "num_workers": OPTIONS.threads}
-    )
+    runs = np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1)
+    # views of the chunks; dask would copy them into chunks of its own for a list of indices
+    parts = [array.data[int(run[0]) : int(run[-1]) + 1] for run in runs]
+    return xr.DataArray(da.concatenate(parts), dims=array.dims)
 
 
 def time_median(array: xr.DataArray, n_sample: int = 32) -> xr.DataArray:
@@ -234,21 +174,31 @@ def compute(ds: xr.Dataset, *, label: str = "computing") -> xr.Dataset:
     """
     if not is_lazy(ds):
         return ds
-    _hand_back_memory()
-    with progress(label):
-        if not _in_this_process():
-            return ds.compute(**_scheduler())
+    if not in_this_process():
+        return ds.compute(**scheduler())
+    with progress(label), prepared(ds):
         ds = load_static(ds)
-        return _loaded(ds, [n for n, v in ds.variables.items() if v.chunks is not None])
+        pending = {n: v for n, v in ds.variables.items() if v.chunks is not None}
+        targets = [np.empty(v.shape, v.dtype) for v in pending.values()]
+        store([v.data for v in pending.values()], [t.__setitem__ for t in targets])
+        return _replaced(ds, dict(zip(pending, targets, strict=True)))
 
 
-def _loaded(ds: xr.Dataset, names: list[Any]) -> xr.Dataset:
-    """Return a Dataset with some of its lazy variables in memory."""
-    pending = {n: ds.variables[n] for n in names}
-    loaded = _stored([v.data for v in pending.values()])
-    done = {n: v.copy(data=a) for (n, v), a in zip(pending.items(), loaded, strict=True)}
+def _replaced(ds: xr.Dataset, loaded: dict[Any, np.ndarray]) -> xr.Dataset:
+    """Return a Dataset with other arrays in some of its variables."""
+    done = {n: ds.variables[n].copy(data=array) for n, array in loaded.items()}
     coords = {n: v for n, v in done.items() if n in ds.coords}
     return ds.assign({n: v for n, v in done.items() if n not in coords}).assign_coords(coords)
+
+
+def prepared(*datasets: xr.Dataset) -> Any:
+    """Return a context that makes the estimates which lazy variables wait for.
+
+    Computing the variables inside, with `load_static` and `store`, goes on from what is left of
+    the estimates.
+    """
+    found = [v.data for ds in datasets for v in ds.variables.values() if v.chunks is not None]
+    return deferred.prepared(found)
 
 
 def load_static(ds: xr.Dataset) -> xr.Dataset:
@@ -258,9 +208,15 @@ def load_static(ds: xr.Dataset) -> xr.Dataset:
     any: with all the diagnostics of a chain, MIRI ramps of 40 groups took three times the
     memory.
     """
-    lazy_ones = {n: v for n, v in ds.variables.items() if v.chunks is not None}
-    static = [n for n, v in lazy_ones.items() if "time" not in v.dims and _is_one_chunk(v.data)]
-    return _loaded(ds, static) if static else ds
+    lazy_ones = {n: v.data for n, v in ds.variables.items() if v.chunks is not None}
+    static = [
+        n for n, a in lazy_ones.items() if "time" not in ds.variables[n].dims and _is_one_chunk(a)
+    ]
+    if not static:
+        return ds
+    with prepared(ds[static]):
+        made = deferred.filled([lazy_ones[n] for n in static], small=True)
+    return _replaced(ds, dict(zip(static, made, strict=True)))
 
 
 def _is_one_chunk(array: Any) -> bool:
@@ -271,48 +227,10 @@ def _is_one_chunk(array: Any) -> bool:
     return not any(isinstance(key, tuple) and any(key[1:]) for key in tasks.to_dict())
 
 
-@functools.cache
-def _hand_back_memory() -> bool:
-    """Tell glibc to give freed blocks of more than 1 MB back to the system at once.
-
-    Its own rule lets each thread keep freed blocks of up to 32 MB for later, which is the
-    size of our chunks: a chain over raw ramps then holds twice the memory that it uses.
-    Elsewhere there is nothing to tell, and nothing is done.
-    """
-    import ctypes
-    import platform
-
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    mmap_threshold = -3  # M_MMAP_THRESHOLD of malloc.h
-    return bool(ctypes.CDLL(None).mallopt(mmap_threshold, 1 << 20))
-
-
-def _in_this_process() -> bool:
-    """Return True where tasks run in threads of this process, and can fill an array of ours."""
-    import dask.local
-    import dask.threaded
-    from dask.base import get_scheduler
-
-    return get_scheduler() in (None, dask.threaded.get, dask.local.get_sync)
-
-
-def _stored(arrays: list[Any]) -> list[np.ndarray]:
-    """Compute dask arrays, each chunk straight to its place.
-
-    Gathering the chunks and joining them at the end, as `dask.compute` does, takes twice
-    the memory of the result.
-    """
-    targets = [np.empty(a.shape, a.dtype) for a in arrays]
-    store(arrays, [target.__setitem__ for target in targets])
-    return targets
-
-
 def store(arrays: list[Any], writes: list[Write]) -> None:
     """Compute dask arrays in one pass and hand their blocks over; see `streaming.stream`."""
-    _hand_back_memory()
-    _settle(arrays)
-    if OPTIONS.threads is None and not _in_this_process():
-        gather(arrays, writes)
-    else:
-        stream(arrays, writes, **_scheduler())
+    if not arrays:
+        return
+    size = raw_size(arrays)
+    with deferred.prepared(arrays), stage("pass", size):
+        deferred.run(arrays, writes, size=size)

@@ -28,6 +28,12 @@ OVERHEAD = 0.1e9
 
 N_SAMPLED = 32
 
+SAMPLED_CHUNKS = 16
+"""Most chunks that the sampled integrations lie in: each of the eight runs in one or two."""
+
+KEPT_COPIES = 1.5
+"""Of a chunk as float32: the counts and the flags of two steps."""
+
 RATE_BYTES = 12
 """Of each pixel and integration: ``rate``, ``rate_error`` and ``dq``."""
 
@@ -66,15 +72,19 @@ def _rows(ds: xr.Dataset, cube: xr.DataArray, ramps: bool) -> list[tuple[str, fl
     one = 4.0 * frame * ds.sizes.get("group", 1)  # an integration as float32
     sample = min(min(N_SAMPLED, ds.sizes["time"]) * one * 3.0, max(SAMPLE_BYTES, 8 * one * 3.0))
     if is_lazy(cube):
-        chunk = one * max(cube.chunksizes["time"])
-        working = WORKING_COPIES * chunk * min(threads, len(cube.chunksizes["time"]))
+        sizes = cube.chunksizes["time"]
+        chunk = one * max(sizes)
+        working = WORKING_COPIES * chunk * min(threads, len(sizes))
         what = f"chunks of {chunk / 1e6:.0f} MB at work in {threads} threads"
+        kept = min(1e6 * OPTIONS.reuse_mb, KEPT_COPIES * chunk * min(len(sizes), SAMPLED_CHUNKS))
     else:
+        kept = 0.0
         working, what = 2.0 * one * ds.sizes["time"], "each step makes a new cube of float32"
     rates = float(RATE_BYTES * frame * ds.sizes["time"]) if ramps else 0.0
     rows = [("sample", sample, "integrations looked at for what is static"),
+            ("kept", kept, "chunks that one such look leaves to the next (reuse_mb)"),
             ("working", working, what)]  # fmt: skip
-    height = max(sample, working) + OVERHEAD
+    height = max(sample, working) + kept + OVERHEAD
     if not ramps:
         return [*rows, ("peak", height, "added at the height of a pass")]
     return [

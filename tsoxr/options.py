@@ -17,6 +17,7 @@ class Options:
     progress: bool = True
     threads: int | None = None
     modes: str | None = None
+    reuse_mb: float = 400.0
 
 
 OPTIONS = Options()
@@ -35,13 +36,16 @@ class set_options:  # noqa: N801 -- reads as a function, as in xarray
         Threads used when tsoxr computes lazy data; ``None`` leaves it to dask.
     modes : str or None
         Path of a TOML file whose tables override the built-in mode defaults.
+    reuse_mb : float
+        Most memory, megabytes, for chunks that one estimate leaves to the next and to the pass
+        over the data, so that these need not be made from the files again; 0 for none.
 
     Raises
     ------
     TypeError
         For an option that does not exist; the message names the nearest one.
     ValueError
-        For a chunk size or a number of threads that is not positive.
+        For a chunk size or a number of threads that is not positive, or a negative ``reuse_mb``.
 
     Examples
     --------
@@ -59,6 +63,8 @@ class set_options:  # noqa: N801 -- reads as a function, as in xarray
                 raise TypeError(f"set_options() has no option {name!r}; {hint}")
             if name in ("chunk_mb", "threads") and value is not None and not value > 0:
                 raise ValueError(f"set_options: {name} is {value!r}; it must be positive")
+            if name == "reuse_mb" and not value >= 0:
+                raise ValueError(f"set_options: reuse_mb is {value!r}; it must be 0 or more")
         self._before = {name: getattr(OPTIONS, name) for name in given}
         for name, value in given.items():
             setattr(OPTIONS, name, value)

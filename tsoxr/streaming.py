@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import count, product
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Place", "Write", "gather", "stream"]
+from tsoxr.reuse import Relay, Work
+from tsoxr.workers import workers
+
+__all__ = [
+    "Place",
+    "Tell",
+    "Write",
+    "gather",
+    "raw_size",
+    "register_source",
+    "stream",
+]
 
 Place = tuple[slice, ...]
 Write = Callable[[Place, np.ndarray], None]
+Tell = Callable[[float], None]
 
 _NUMBER = count()
 
+_SOURCES: dict[str, float] = {}
+"""Bytes in a file behind each block of a dask array that reads it, by name of the array."""
 
-def stream(arrays: list[Any], writes: list[Write], **scheduler: Any) -> None:
+
+def stream(
+    arrays: list[Any],
+    writes: list[Write],
+    relay: Relay | None = None,
+    tell: Tell | None = None,
+    **given: Any,
+) -> None:
     """Compute dask arrays and hand each block over as soon as it is made.
 
     The blocks that belong to one chunk of integrations are handed over by one task. With a
     task for each block, as `dask.array.store` makes them, a scheduler may take the first array
     of many chunks before the second of any, and keep what the others wait for: of the three
     cubes of rates it held more than half of everything.
+
+    When it returns or raises, also at an interruption, no thread works on it any more.
 
     Parameters
     ----------
@@ -32,7 +54,11 @@ def stream(arrays: list[Any], writes: list[Write], **scheduler: Any) -> None:
     writes : list of callable
         For each array, a function of a place (slices) and the block that belongs there; it may
         be called from several threads at once.
-    **scheduler
+    relay : Relay, optional
+        Keeps blocks for computations to come, and has some of earlier ones.
+    tell : callable, optional
+        Called with the part of all bytes that was just handed over, in this thread.
+    **given
         For `dask.compute`.
     """
     import dask.array as da
@@ -42,18 +68,59 @@ def stream(arrays: list[Any], writes: list[Write], **scheduler: Any) -> None:
     if not arrays:
         return
     name = f"stream-{next(_NUMBER)}"
-    tasks: dict[Any, Any] = {}
     groups = sorted(_groups(arrays), key=lambda group: -arrays[group[0]].npartitions)
+    tasks, sizes = _goals(name, groups, arrays, writes)
+    graph: Any
+    if relay is None:
+        graph = HighLevelGraph.from_collections(name, tasks, dependencies=arrays)
+    else:
+        graph = relay.tasks(Work(arrays), tasks)
+    n_chunks = arrays[groups[0][0]].npartitions
+    with (
+        workers(**given) as (n, how),
+        _in_turn(list(tasks), n_chunks, ahead=n + 1),
+        _told(tell, sizes),
+    ):
+        compute_as_if_collection(da.Array, graph, list(tasks), **how)
+
+
+def _goals(
+    name: str, groups: list[list[int]], arrays: list[Any], writes: list[Write]
+) -> tuple[dict[Any, Any], dict[Any, int]]:
+    """Return the tasks that hand blocks over, one for each chunk of a group, and their bytes."""
+    tasks: dict[Any, Any] = {}
+    sizes: dict[Any, int] = {}
     for group in groups:
         for members in zip(*[_blocks(arrays[k]) for k in group], strict=True):
-            hand_over = _HandOver(
-                [(writes[k], place) for k, (_, place) in zip(group, members, strict=True)]
+            targets = [(writes[k], place) for k, (_, place) in zip(group, members, strict=True)]
+            goal = name, len(tasks)
+            tasks[goal] = (_HandOver(targets), *[key for key, _ in members])
+            sizes[goal] = sum(
+                _volume(place) * arrays[k].dtype.itemsize
+                for k, (_, place) in zip(group, members, strict=True)
             )
-            tasks[name, len(tasks)] = (hand_over, *[key for key, _ in members])
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=arrays)
-    threads = scheduler.get("num_workers") or os.cpu_count() or 1
-    with _in_turn(list(tasks), arrays[groups[0][0]].npartitions, ahead=threads + 1):
-        compute_as_if_collection(da.Array, graph, list(tasks), **scheduler)
+    return tasks, sizes
+
+
+def _told(tell: Tell | None, sizes: dict[Any, int]) -> Any:
+    """Return a context that tells of each goal that is reached what part of all it was."""
+    from contextlib import nullcontext
+
+    from dask.callbacks import Callback
+
+    if tell is None:
+        return nullcontext()
+    total = max(sum(sizes.values()), 1)
+
+    def reached(key: Any, *_: Any) -> None:
+        if key in sizes:
+            tell(sizes[key] / total)
+
+    return Callback(posttask=reached)
+
+
+def _volume(place: Place) -> int:
+    return int(np.prod([part.stop - part.start for part in place], dtype=np.int64))
 
 
 def _in_turn(goals: list[Any], n_chunks: int, *, ahead: int) -> Any:
@@ -61,7 +128,8 @@ def _in_turn(goals: list[Any], n_chunks: int, *, ahead: int) -> Any:
 
     A scheduler's own order keeps memory small for most graphs and not for all: sums over time
     among the goals made it read everything first. Here each task belongs to a chunk, and its
-    first tasks wait until all tasks of an earlier chunk are done, those that feed sums too. It holds tasks back and adds no data to wait for.
+    first tasks wait until all tasks of an earlier chunk are done, those that feed sums too. It
+    holds tasks back and adds no data to wait for.
     """
     from dask.callbacks import Callback
 
@@ -112,18 +180,21 @@ def _ends(turn: dict[Any, int], state: dict[str, Any]) -> dict[int, list[Any]]:
     return found
 
 
-def gather(arrays: list[Any], writes: list[Write], n_together: int = 16) -> None:
+def gather(
+    arrays: list[Any], writes: list[Write], tell: Tell | None = None, n_together: int = 16
+) -> None:
     """Do what `stream` does where tasks run in other processes: blocks come here to be written.
 
     Parameters
     ----------
-    arrays, writes
+    arrays, writes, tell
         As for `stream`.
     n_together : int
         Chunks that are computed at a time and brought over.
     """
     import dask
 
+    total = max(sum(array.nbytes for array in arrays), 1)
     for group in _groups(arrays):
         places = [[place for _, place in _blocks(arrays[k])] for k in group]
         for first in range(0, len(places[0]), n_together):
@@ -132,6 +203,8 @@ def gather(arrays: list[Any], writes: list[Write], n_together: int = 16) -> None
             targets = [(writes[k], p) for k, own in zip(group, some, strict=True) for p in own]
             for (write, place), block in zip(targets, dask.compute(*parts), strict=True):
                 write(place, block)
+            if tell is not None:
+                tell(sum(part.nbytes for part in parts) / total)
 
 
 def _groups(arrays: list[Any]) -> list[list[int]]:
@@ -161,3 +234,21 @@ class _HandOver:
     def __call__(self, *blocks: np.ndarray) -> None:
         for (write, place), block in zip(self._targets, blocks, strict=True):
             write(place, block)
+
+
+def register_source(array: Any) -> None:
+    """Remember that a dask array reads a file: its bytes are what progress is counted in."""
+    _SOURCES[array.name] = array.nbytes / array.npartitions
+
+
+def raw_size(arrays: list[Any]) -> float:
+    """Return the bytes in files that dask arrays are made of, or their own where none is known."""
+    from dask.core import flatten
+    from dask.highlevelgraph import HighLevelGraph
+
+    goals = set(flatten([a.__dask_keys__() for a in arrays]))
+    graph = HighLevelGraph.merge(*[a.__dask_graph__() for a in arrays])
+    if _SOURCES.keys().isdisjoint(graph.layers):
+        return float(sum(array.nbytes for array in arrays))
+    keys = [key for layer in graph.cull(goals).layers.values() for key in layer.get_output_keys()]
+    return float(round(sum(_SOURCES.get(key[0], 0.0) for key in keys if isinstance(key, tuple))))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tsoxr.errors import SchemaError
+from tsoxr.streaming import register_source
 
 __all__ = ["FitsArray", "integrations_per_chunk", "lazy"]
 
@@ -170,7 +171,7 @@ def lazy(array: FitsArray, n_integrations: int) -> Any:
     import dask.array as da
     from dask.base import tokenize
 
-    return da.from_array(
+    made = da.from_array(
         array,
         chunks=(n_integrations, *array.shape[1:]),
         name=f"read-{Path(array.path).name}-{tokenize(array)}",
@@ -178,3 +179,5 @@ def lazy(array: FitsArray, n_integrations: int) -> Any:
         lock=False,
         meta=np.empty((0,) * array.ndim, array.dtype),
     )
+    register_source(made)
+    return made

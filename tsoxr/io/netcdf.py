@@ -7,9 +7,11 @@ and share the dims and coordinates of the group above. A file appears whole or n
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,8 @@ def save(ds: xr.Dataset | xr.DataTree, path: str | Path) -> Path:
         For an attribute that netCDF cannot hold.
     FileNotFoundError
         When the folder does not exist.
+    OSError
+        When the disk is full, or cannot be written for another reason.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -67,13 +71,14 @@ def save(ds: xr.Dataset | xr.DataTree, path: str | Path) -> Path:
     groups["/"] = root.assign_attrs(_file_attributes(groups))
     for group, content in groups.items():
         _check_attributes(content, group)
-    groups = {group: lazy.load_static(content) for group, content in groups.items()}
-    tree = xr.DataTree.from_dict(groups)
-    contents = {
-        node.path: node.to_dataset(inherit=is_tree or node is tree) for node in tree.subtree
-    }
+    _check_room(groups, path)
     partial = path.with_name(path.name + ".partial")
-    with _removed_on_error(partial), progress(f"writing {path.name}"):
+    with _removed_on_error(partial), progress(path.name), lazy.prepared(*groups.values()):
+        groups = {group: lazy.load_static(content) for group, content in groups.items()}
+        tree = xr.DataTree.from_dict(groups)
+        contents = {
+            node.path: node.to_dataset(inherit=is_tree or node is tree) for node in tree.subtree
+        }
         _write(contents, partial)
         partial.replace(path)
     return path
@@ -82,17 +87,23 @@ def save(ds: xr.Dataset | xr.DataTree, path: str | Path) -> Path:
 class _Waiting:
     """What xarray would write with dask, kept for a pass of our own; see `lazy.store`."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         self.arrays: list[Any] = []
         self.writes: list[lazy.Write] = []
+        self._path = path
 
     def add(self, source: Any, target: Any, region: Any = None) -> None:
         """Write an array to its place in the file, or remember to."""
+        write = functools.partial(self._write, target)
         if lazy.is_lazy(source):
             self.arrays.append(source)
-            self.writes.append(target.__setitem__)
+            self.writes.append(write)
         else:
-            target[... if region is None else region] = source
+            write(... if region is None else region, source)
+
+    def _write(self, target: Any, place: Any, block: Any) -> None:
+        with _explained(self._path):
+            target[place] = block
 
 
 def _write(contents: Mapping[str, xr.Dataset], path: Path) -> None:
@@ -100,15 +111,45 @@ def _write(contents: Mapping[str, xr.Dataset], path: Path) -> None:
 
     The targets lock the library while they write.
     """
-    waiting = _Waiting()
-    file = xr.backends.NetCDF4DataStore.open(path, mode="w", format="NETCDF4")
+    waiting = _Waiting(path)
+    with _explained(path):
+        file = xr.backends.NetCDF4DataStore.open(path, mode="w", format="NETCDF4")
     try:
         for group, ds in contents.items():
             place = file if group == "/" else file.get_child_store(group)
             ds.dump_to_store(place, writer=waiting, encoding=_encoding(ds))
         lazy.store(waiting.arrays, waiting.writes)
-    finally:
+    except BaseException:
+        with suppress(OSError, RuntimeError):  # what went wrong first is what counts
+            file.close()
+        raise
+    with _explained(path):
         file.close()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what an error of the library means: it calls every one of them an HDF error."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        free = shutil.disk_usage(path.parent).free / 1e6
+        raise OSError(
+            f"save: {path.name.removesuffix('.partial')} cannot be written ({error}); {free:.0f} MB are free in "
+            f"{str(path.parent)!r}; make room there, or save to another folder"
+        ) from error
+
+
+def _check_room(groups: Mapping[str, xr.Dataset], path: Path) -> None:
+    """Raise before hours of work whose result has no room; integers are compressed, and count nothing."""
+    variables = [v for ds in groups.values() for v in ds.variables.values()]
+    needed = sum(v.nbytes for v in variables if v.dtype.kind == "f") / 1e6
+    free = shutil.disk_usage(path.parent).free / 1e6
+    if needed > free:
+        raise OSError(
+            f"save: {path.name} takes {needed:.0f} MB or more, and {free:.0f} MB are free in "
+            f"{str(path.parent)!r}; make room there, or save to another folder"
+        )
 
 
 def _tree_groups(tree: xr.DataTree) -> Iterator[tuple[str, xr.Dataset]]:
@@ -184,8 +225,10 @@ def _time_chunk(sizes: Mapping[Any, int]) -> int:
 def _removed_on_error(partial: Path) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        name = partial.name.removesuffix(".partial")
+        error.add_note(f"save: {name} was not written; if there was one before, it is as it was")
         raise
 
 
