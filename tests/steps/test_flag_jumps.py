@@ -9,7 +9,7 @@ import xarray as xr
 import tsoxr
 from tsoxr import dq, modes, testing
 from tsoxr.simulation import SETUPS, exposure
-from tsoxr.steps import flag_jumps
+from tsoxr.steps import _jump_search, flag_jumps
 
 GAIN, READ_NOISE, INTERVAL = 1.5, 6.0, 2.0
 SHAPE = (12, 16)
@@ -127,8 +127,8 @@ def test_pixels_that_jitter_are_not_flagged_more_than_others():
 
 
 def test_noise_that_all_faint_pixels_have_is_added_to_the_prediction():
-    # What is left of stripes: 4 DN in each group, new each time. Without it, 4.4 sigma would be
-    # 3.96, with 3.7e-5 false flags; with it, 5.4e-6 of 230 000: 1.2.
+    # What is left of stripes: 4 DN in each group, new each time. Without it, 4.45 sigma would be
+    # 4.00, with 3.1e-5 false flags; with it, 4.3e-6 of 230 000: 1.0.
     stripes = np.diff(np.random.default_rng(5).normal(0, 4.0, (101, 5, *SHAPE)), axis=1)[:-1]
     ds = ramps(n_times=100, n_groups=4, light=20.0, extra=stripes)
     assert int(flag_jumps(ds).flag_jumps_count.sum()) <= 5
@@ -184,6 +184,26 @@ def test_lazy_equals_loaded_for_any_chunks(size, given):
     assert lazy.dq_group.chunks[0] == ds.chunk(time=size).dq_group.chunks[0]
     assert int(eager.flag_jumps_count.sum()) > 100
     xr.testing.assert_identical(lazy.compute(), eager)
+
+
+def test_a_run_of_chunks_is_searched_once_where_hits_are_few(monkeypatch):
+    # later steps ask for the flags of their samples before the pass over the data
+    rows, find = [], _jump_search.FINDERS["temporal"]
+
+    def counted(*arrays, **given):
+        rows.append(given["rows"])
+        return find(*arrays, **given)
+
+    monkeypatch.setitem(_jump_search.FINDERS, "temporal", counted)
+    ds = with_hits(ramps(n_times=45), *HITS, height=2000.0).chunk(time=8)
+    for sigma, searches in ((7.0, 1), (0.5, 2)):
+        rows.clear()
+        flags = flag_jumps(ds, sigma=sigma).dq_group
+        first = flags.compute()
+        once = len(rows)
+        xr.testing.assert_identical(first, flags.compute())
+        assert once > 1
+        assert len(rows) == searches * once
 
 
 def test_order_of_dims_does_not_matter():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from tsoxr.kernels.jump_events import middle, spread
+from tsoxr.kernels.jump_events import connected
 from tsoxr.kernels.ramps import JUMP
 
 __all__ = ["HEAD", "STAMP", "count_new", "largest_events"]
@@ -17,7 +16,14 @@ HEAD = 4
 """Numbers before the picture: events, pixels of the largest, and its row and column."""
 
 
-@numba.njit(cache=True, nogil=True)
+def _new(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return where JUMP_DET was set, as places in the flattened arrays, ascending."""
+    new = ~before
+    new &= after
+    new &= np.uint8(JUMP)
+    return np.flatnonzero(new != 0)
+
+
 def count_new(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Count the groups of each ramp that gained JUMP_DET.
 
@@ -30,38 +36,29 @@ def count_new(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     -------
     count : (time, ...) uint16
     """
-    count = np.zeros((before.shape[0], *before.shape[2:]), np.uint16)
-    for t in range(before.shape[0]):
-        flat = count[t].ravel()
-        for g in range(before.shape[1]):
-            b, a = before[t, g].ravel(), after[t, g].ravel()
-            for i in range(flat.size):
-                flat[i] += ((a[i] & ~b[i]) & JUMP) != 0
-    return count
+    shape = (before.shape[0], *before.shape[2:])
+    n_groups, n_pixels = before.shape[1], int(np.prod(before.shape[2:]))
+    place = _new(before, after)
+    ramp = place // (n_groups * n_pixels) * n_pixels + place % n_pixels
+    count = np.zeros(int(np.prod(shape)), np.uint16)
+    np.add.at(count, ramp, np.uint16(1))
+    return count.reshape(shape)
 
 
-@numba.njit(cache=True, nogil=True)
-def _picture(
-    ramp: np.ndarray,
-    rate: np.ndarray,
-    interval: float,
-    width: int,
-    at: tuple[int, int],
-    out: np.ndarray,
-) -> None:
-    """Fill ``out`` (pixel of the stamp,) with the charge about a pixel, NaN off the detector.
+def _picture(pair: np.ndarray, usual: np.ndarray, width: int, at: tuple[int, int]) -> np.ndarray:
+    """Return the charge about a pixel (pixel of the stamp,), NaN off the detector.
 
-    ``ramp`` (2, pixel): the groups before and after; ``rate`` (pixel,): what is usual, DN s-1.
+    ``pair`` (2, pixel): the groups before and after; ``usual`` (pixel,): the usual difference, DN.
     """
-    out[:] = np.nan
-    for k in range(out.size):
-        y, x = at[0] + k // STAMP - STAMP // 2, at[1] + k % STAMP - STAMP // 2
-        if 0 <= y < rate.size // width and 0 <= x < width:
-            i = y * width + x
-            out[k] = np.float64(ramp[1, i]) - np.float64(ramp[0, i]) - rate[i] * interval
+    half = STAMP // 2
+    y = np.arange(at[0] - half, at[0] + half + 1)[:, None]
+    x = np.arange(at[1] - half, at[1] + half + 1)
+    inside = (y >= 0) & (y < usual.size // width) & (x >= 0) & (x < width)
+    i = np.where(inside, y * width + x, 0)
+    charge = pair[1, i].astype(np.float64) - pair[0, i] - usual[i]
+    return np.where(inside, charge, np.nan).ravel()
 
 
-@numba.njit(cache=True, nogil=True)
 def largest_events(
     ramp: np.ndarray,
     before: np.ndarray,
@@ -96,28 +93,20 @@ def largest_events(
     n_times, n_groups, n_pixels = after.shape
     out = np.zeros((n_times, HEAD + STAMP * STAMP), np.float32)
     out[:, 2:] = np.nan
-    where, members = np.zeros(n_pixels, np.uint8), np.empty(n_pixels + 16, np.int64)
-    for t in range(n_times):
-        group = 0
-        for g in range(n_groups):
-            b, a = before[t, g], after[t, g]
-            some = np.uint8(0)
-            for i in range(n_pixels):
-                where[i] = ((a[i] & ~b[i]) & JUMP) != 0
-                some |= where[i]
-            if not some:
-                continue
-            for i in range(n_pixels):
-                if not where[i]:
-                    continue
-                n = spread(where, width, i, members)
-                out[t, 0] += 1
-                if n > out[t, 1]:
-                    group, out[t, 1] = g, n
-                    y, x, _ = middle(members, n, width)
-                    out[t, 2], out[t, 3] = int(y + 0.5), int(x + 0.5)
-        if group > 0:
-            at = (int(out[t, 2]), int(out[t, 3]))
-            pair = ramp[t, group - 1 : group + 1]
-            _picture(pair, rate, interval[group - 1], width, at, out[t, HEAD:])
+    frame, pixel = np.divmod(_new(before, after), n_pixels)
+    if frame.size == 0:
+        return out
+    event = connected(frame, pixel, width)
+    first = np.unique(event, return_index=True)[1]
+    time, size = frame[first] // n_groups, np.bincount(event)
+    out[:, 0] = np.bincount(time, minlength=n_times)
+    order = np.lexsort((-np.arange(size.size), size, time))  # the first of those of equal size
+    for e in order[np.append(np.flatnonzero(np.diff(time[order])), order.size - 1)]:
+        y, x = np.divmod(pixel[event == e], width)
+        at = int(y.mean() + 0.5), int(x.mean() + 0.5)
+        t, g = divmod(int(frame[first[e]]), n_groups)
+        out[t, 1:HEAD] = size[e], *at
+        if g > 0:
+            usual = rate * interval[g - 1]
+            out[t, HEAD:] = _picture(ramp[t, g - 1 : g + 1], usual, width, at)
     return out

@@ -53,7 +53,7 @@ class Data(NamedTuple):
     rule: Rule
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def difference(data: Data, t: int, j: int, i: int) -> float:
     """Return the difference ``j -> j+1`` of one ramp; NaN where it is not usable."""
     if not usable_difference(data.flags[t, j, i], data.flags[t, j + 1, i]):
@@ -61,7 +61,7 @@ def difference(data: Data, t: int, j: int, i: int) -> float:
     return np.float64(data.ramp[t, j + 1, i]) - np.float64(data.ramp[t, j, i])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def window_start(t: int, window: int, n_times: int) -> int:
     """Return the first integration of the window about ``t``: moved inward at the ends."""
     return min(max(t - window // 2, 0), n_times - window)

@@ -1,19 +1,22 @@
 """What belongs to a hit: neighbouring pixels, large round events, and what comes after.
 
-A hit is (time, difference, pixel). Flags are written to ``marked``, shaped like those of the data.
+Hits are rare. All but the exact test of single ramps is therefore done on lists of them:
+``hits`` (hit, 3) int64, the integration, the difference and the pixel of each, and their ``sizes``
+(hit,), sigma. Flags are written to ``marked``, shaped like those of the data.
 """
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+from scipy import sparse
 
 from tsoxr.kernels.jump_data import LAST, Data
 from tsoxr.kernels.jump_expectation import residuals
 from tsoxr.kernels.jump_filter import scores
 from tsoxr.kernels.ramps import DO_NOT_USE, JUMP, SATURATED
 
-__all__ = ["REMEMBERED", "after_hits", "expand_large", "find_in_ramp", "grow", "middle", "spread"]
+__all__ = ["REMEMBERED", "after_hits", "connected", "expand_large", "find_in_ramps", "grow"]
 
 LARGE = 20
 """Pixels that a large event has."""
@@ -25,197 +28,197 @@ PERSISTENCE = 32
 REMEMBERED = 50.0
 """Sigma; hits of less leave nothing in later integrations that would be seen."""
 
-
-@numba.njit(cache=True, nogil=True)
-def _scores_of(
-    data: Data, marked: np.ndarray, t: int, i: int, work: np.ndarray, usable: np.ndarray
-) -> np.ndarray:
-    """Return the scores of one ramp with the differences in ``marked`` left out."""
-    n = usable.size
-    left, z = work[5], work[6]
-    values = np.empty(min(data.rule.window, data.ramp.shape[0]))
-    residuals(data, t, i, values, left, usable)
-    for j in range(n):
-        usable[j] = usable[j] and (marked[t, j + 1, i] & JUMP) == 0
-    _score(data, t, i, work, usable)
-    return z
+BATCH = 4096
+WHOLE = -1
+"""In place of a difference: all of the ramp are tested."""
 
 
 @numba.njit(cache=True, nogil=True)
-def _score(data: Data, t: int, i: int, work: np.ndarray, usable: np.ndarray) -> None:
-    s = data.static
-    noise = (s[0, i] * data.light[t, data.bins[i]], s[1, i], s[2, i])
-    scores(work[5], usable, noise, data.readout, work[:5], work[6])
+def _test(
+    data: Data, marked: np.ndarray, where: np.ndarray, hits: np.ndarray, sizes: np.ndarray
+) -> int:
+    """Test ramps or single differences, mark what is a hit, and return how many there are.
 
-
-@numba.njit(cache=True, nogil=True)
-def find_in_ramp(data: Data, marked: np.ndarray, t: int, i: int, hits: list, sizes: list) -> None:
-    """Mark the hits of one ramp, the largest first, each left out before the next is sought.
-
-    Appends those of charge gained to ``hits``, their scores to ``sizes``.
+    ``where`` (k, 3): integration, difference or `WHOLE`, pixel. In whole ramps the largest hit is
+    left out before the next is sought. ``hits`` and ``sizes`` receive those of charge gained.
     """
-    n = data.readout.interval.size
+    n, found = data.readout.interval.size, 0
     work, usable = np.empty((7, n)), np.empty(n, np.bool_)
-    z = _scores_of(data, marked, t, i, work, usable)
-    for _ in range(n):
-        best, at = 1.0, -1
+    values = np.empty(min(data.rule.window, data.ramp.shape[0]))
+    for k in range(where.shape[0]):
+        t, only, i = where[k]
+        if only != WHOLE and marked[t, only + 1, i] & JUMP:
+            continue
+        s, light = data.static, data.light[t, data.bins[i]]
+        noise = (s[0, i] * light, s[1, i], s[2, i])
+        residuals(data, t, i, values, work[5], usable)
         for j in range(n):
-            ratio = z[j] / (data.rule.sigma if z[j] > 0.0 else -data.rule.drop)
-            if usable[j] and ratio > best:
-                best, at = ratio, j
-        if at < 0:
-            return
-        marked[t, at + 1, i] |= np.uint8(JUMP)
-        if z[at] > 0.0:
-            hits.append((t, at, i))
-            sizes.append(z[at])
-        usable[at] = False
-        _score(data, t, i, work, usable)
+            usable[j] = usable[j] and (marked[t, j + 1, i] & JUMP) == 0
+        for _ in range(n if only == WHOLE else 1):
+            scores(work[5], usable, noise, data.readout, work[:5], work[6])
+            best, at = 1.0, -1
+            for j in range(n):
+                z = work[6, j]
+                cut = data.rule.grow_sigma if only == j else data.rule.sigma
+                ratio = z / (cut if z > 0.0 else -data.rule.drop)
+                wanted = only == WHOLE or (only == j and z > 0.0)
+                if usable[j] and wanted and ratio > best:
+                    best, at = ratio, j
+            if at < 0:
+                break
+            marked[t, at + 1, i] |= np.uint8(JUMP)
+            usable[at] = False
+            if work[6, at] > 0.0:
+                hits[found, 0], hits[found, 1], hits[found, 2] = t, at, i
+                sizes[found] = work[6, at]
+                found += 1
+    return found
 
 
-@numba.njit(cache=True, nogil=True)
-def grow(data: Data, marked: np.ndarray, width: int, hits: list, sizes: list) -> None:
-    """Mark, and append, neighbours of hits above the lower threshold.
+def _tested(data: Data, marked: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return hits and sizes among the ramps or differences ``where``."""
+    all_hits, all_sizes = [np.empty((0, 3), np.int64)], [np.empty(0)]
+    for first in range(0, len(where), BATCH):
+        part = np.ascontiguousarray(where[first : first + BATCH])
+        room = len(part) * data.readout.interval.size
+        hits, sizes = np.empty((room, 3), np.int64), np.empty(room)
+        n = _test(data, marked, part, hits, sizes)
+        all_hits.append(hits[:n].copy())
+        all_sizes.append(sizes[:n].copy())
+    return np.concatenate(all_hits), np.concatenate(all_sizes)
+
+
+def find_in_ramps(
+    data: Data, marked: np.ndarray, ramps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the hits of ramps, the largest first, each left out before the next is sought.
+
+    Parameters
+    ----------
+    data : Data
+        The arrays.
+    marked : (time, group, pixel) uint8
+        Flags; changed.
+    ramps : (ramp, 2) int64
+        Integration and pixel of each.
+
+    Returns
+    -------
+    hits : (hit, 3) int64
+        Those of charge gained.
+    sizes : (hit,) float64
+        Their scores.
+    """
+    whole = np.full(len(ramps), WHOLE, np.int64)
+    return _tested(data, marked, np.stack([ramps[:, 0], whole, ramps[:, 1]], axis=1))
+
+
+def grow(
+    data: Data, marked: np.ndarray, width: int, hits: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mark neighbours of hits above the lower threshold, and return all hits and sizes.
 
     Those are the four adjoining pixels and, where a group averages frames, the next and
     the previous difference: a hit between two frames of one group spoils both.
     """
-    n_groups, n_pixels = data.ramp.shape[1:]
-    work, usable = np.empty((7, n_groups - 1)), np.empty(n_groups - 1, np.bool_)
-    averaged = data.readout.lag > 0.0
-    begin = 0
+    n_differences, last = data.readout.interval.size, data.ramp.shape[2] - width
+    steps = np.array([(0, 0, -1), (0, 0, 1), (0, 0, -width), (0, 0, width), (0, -1, 0), (0, 1, 0)])
+    new = hits
     for _ in range(data.rule.grow):
-        end = len(hits)
-        for h in range(begin, end):
-            t, j, i = hits[h]
-            x = i % width
-            for dj, di, inside in (
-                (0, -1, x > 0),
-                (0, 1, x < width - 1),
-                (0, -width, i >= width),
-                (0, width, i + width < n_pixels),
-                (-1, 0, averaged and j > 0),
-                (1, 0, averaged and j < n_groups - 2),
-            ):
-                if not inside or marked[t, j + dj + 1, i + di] & JUMP:
-                    continue
-                z = _scores_of(data, marked, t, i + di, work, usable)[j + dj]
-                if usable[j + dj] and z > data.rule.grow_sigma:
-                    marked[t, j + dj + 1, i + di] |= np.uint8(JUMP)
-                    hits.append((t, j + dj, i + di))
-                    sizes.append(z)
-        begin = end
+        _, j, i = new.T
+        inside = np.stack(
+            [
+                i % width > 0,
+                i % width < width - 1,
+                i >= width,
+                i < last,
+                j > 0,
+                j < n_differences - 1,
+            ],
+            axis=1,
+        )
+        inside[:, 4:] &= data.readout.lag > 0.0
+        new, more = _tested(data, marked, (new[:, None] + steps)[inside])
+        hits, sizes = np.concatenate([hits, new]), np.concatenate([sizes, more])
+    return hits, sizes
 
 
-@numba.njit(cache=True, nogil=True)
-def spread(where: np.ndarray, width: int, start: int, members: np.ndarray) -> int:
-    """Fill ``members`` with the pixels connected to ``start``, corners included; return how many.
+def connected(frame: np.ndarray, pixel: np.ndarray, width: int) -> np.ndarray:
+    """Return the number of the event that each pixel belongs to, corners included.
 
-    ``where`` (pixel,) is 1 for pixels that may belong, and becomes 0 for those that were taken.
+    Parameters
+    ----------
+    frame, pixel : (n,) int64
+        Different pairs, in ascending order of frame, then pixel.
+    width : int
+        Pixels in a row.
+
+    Returns
+    -------
+    (n,) int
+        From 0, in the order of their first pixels.
+
+    Examples
+    --------
+    >>> connected(np.array([0, 0, 0, 1]), np.array([0, 6, 9, 0]), 5).tolist()
+    [0, 0, 1, 2]
     """
-    n = 1
-    members[0] = start
-    where[start] = 0
-    k = 0
-    while k < n < members.size - 8:
-        i = members[k]
-        x, y = i % width, i // width
-        for dy in range(-1, 2):
-            for dx in range(-1, 2):
-                a, b = y + dy, x + dx
-                if not (0 <= a < where.size // width and 0 <= b < width):
-                    continue
-                if where[a * width + b]:
-                    where[a * width + b] = 0
-                    members[n] = a * width + b
-                    n += 1
-        k += 1
-    return n
+    # a column between rows, and a row between frames: nothing is connected around the edge
+    n_rows = int(pixel.max(initial=0)) // width + 2
+    place = (frame * n_rows + pixel // width) * (width + 1) + pixel % width
+    pairs = []
+    for step in (1, width, width + 1, width + 2):
+        at = np.searchsorted(place, place + step)
+        there = np.flatnonzero(place[np.minimum(at, place.size - 1)] == place + step)
+        pairs.append((there, at[there]))
+    one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    links = sparse.coo_array((np.ones(one.size, bool), (one, other)), shape=(place.size,) * 2)
+    return sparse.csgraph.connected_components(links, directed=False)[1]
 
 
-@numba.njit(cache=True, nogil=True)
-def middle(members: np.ndarray, n: int, width: int) -> tuple[float, float, float]:
-    """Return mean row, mean column and mean squared radius of the first ``n`` pixels."""
-    y0, x0, squared = 0.0, 0.0, 0.0
-    for k in range(n):
-        y, x = members[k] // width, members[k] % width
-        y0 += y
-        x0 += x
-        squared += y * y + x * x
-    y0, x0 = y0 / n, x0 / n
-    return y0, x0, squared / n - y0 * y0 - x0 * x0
-
-
-@numba.njit(cache=True, nogil=True)
-def expand_large(data: Data, marked: np.ndarray, width: int, hits: list) -> None:
+def expand_large(data: Data, marked: np.ndarray, width: int, hits: np.ndarray) -> None:
     """Mark a disc about each large round event, ``expand`` times as wide as the event.
 
     Pixels of the core that saturate with the hit, and usually do not, count as part of it.
     """
-    n_times, n_groups, n_pixels = data.ramp.shape
-    where, members = np.zeros(n_pixels, np.uint8), np.empty(n_pixels + 16, np.int64)
-    last = np.full(n_times * n_groups, -1)  # the last hit of each frame, and the one before each
-    before = np.empty(len(hits), np.int64)
-    count = np.zeros(last.size, np.int64)
-    for h in range(len(hits)):
-        frame = hits[h][0] * n_groups + hits[h][1]
-        before[h] = last[frame]
-        last[frame] = h
-        count[frame] += 1
-    for frame in range(last.size):
-        if count[frame] < LARGE // 2:
-            continue
-        t, j = frame // n_groups, frame % n_groups
-        _saturated_by_hit(data, t, j, where)
-        h = last[frame]
-        while h >= 0:
-            where[hits[h][2]] = 1
-            h = before[h]
-        h = last[frame]
-        while h >= 0:
-            if where[hits[h][2]]:
-                n = spread(where, width, hits[h][2], members)
-                _mark_disc(data.rule.expand, marked[t, j + 1], width, members, n)
-            h = before[h]
-        where[:] = 0
+    n_groups = data.ramp.shape[1]
+    frames, count = np.unique(hits[:, 0] * n_groups + hits[:, 1], return_counts=True)
+    for frame in frames[count >= LARGE // 2]:
+        t, j = divmod(int(frame), n_groups)
+        own = hits[(hits[:, 0] == t) & (hits[:, 1] == j), 2]
+        members = np.union1d(own, _saturated_by_hit(data, t, j))
+        label = connected(np.zeros_like(members), members, width)
+        for event in np.unique(label[np.isin(members, own)]):
+            _mark_disc(data.rule.expand, marked[t, j + 1], width, members[label == event])
 
 
-@numba.njit(cache=True, nogil=True)
-def _saturated_by_hit(data: Data, t: int, j: int, where: np.ndarray) -> None:
-    """Set ``where`` for pixels that saturate in group ``j + 1`` and usually do not."""
-    before, later = data.flags[t, j], data.flags[t, j + 1]
-    for i in range(where.size):
-        new = (later[i] & SATURATED) != 0 and (before[i] & (SATURATED | DO_NOT_USE)) == 0
-        where[i] = np.uint8(new and data.static[LAST, i] > j)
+def _saturated_by_hit(data: Data, t: int, j: int) -> np.ndarray:
+    """Return the pixels that saturate in group ``j + 1`` and usually do not."""
+    new = (data.flags[t, j + 1] & SATURATED) != 0
+    new &= (data.flags[t, j] & (SATURATED | DO_NOT_USE)) == 0
+    return np.flatnonzero(new & (data.static[LAST] > j))
 
 
-@numba.njit(cache=True, nogil=True)
-def _mark_disc(expand: float, marked: np.ndarray, width: int, members: np.ndarray, n: int) -> None:
-    """Mark the disc about an event of ``n`` pixels, if it is large and round."""
+def _mark_disc(expand: float, marked: np.ndarray, width: int, members: np.ndarray) -> None:
+    """Mark the disc about an event, if it is large and round."""
+    n, (y, x) = members.size, np.divmod(members, width)
     if n < LARGE:
         return
-    y0, x0, squared = middle(members, n, width)
-    if squared > ROUND * n / (2.0 * np.pi):
+    if y.var() + x.var() > ROUND * n / (2.0 * np.pi):
         return
-    height = marked.size // width
-    radius = expand * np.sqrt(n / np.pi)
-    reach = int(radius) + 1
-    for y in range(max(int(y0) - reach, 0), min(int(y0) + reach + 2, height)):
-        for x in range(max(int(x0) - reach, 0), min(int(x0) + reach + 2, width)):
-            if (y - y0) ** 2 + (x - x0) ** 2 <= radius**2:
-                marked[y * width + x] |= np.uint8(JUMP)
+    rows, columns = np.ogrid[: marked.size // width, :width]
+    away = (rows - y.mean()) ** 2 + (columns - x.mean()) ** 2
+    marked[np.flatnonzero(away <= expand**2 * n / np.pi)] |= np.uint8(JUMP)
 
 
-@numba.njit(cache=True, nogil=True)
-def after_hits(data: Data, marked: np.ndarray, hits: list, sizes: list, remembered: float) -> None:
-    """Mark the groups after each hit, and the integrations after those above ``remembered``."""
+def after_hits(data: Data, marked: np.ndarray, hits: np.ndarray, sizes: np.ndarray) -> None:
+    """Mark the groups after each hit, and the integrations after those above `REMEMBERED`."""
     n_times, n_groups, _ = data.ramp.shape
-    for h in range(len(hits)):
-        t, j, i = hits[h]
-        for g in range(j + 2, min(j + 2 + data.rule.after, n_groups)):
-            marked[t, g, i] |= np.uint8(JUMP)
-        if sizes[h] < remembered:
-            continue
-        for k in range(t + 1, min(t + 1 + data.rule.after_integrations, n_times)):
-            for g in range(n_groups):
-                marked[k, g, i] |= np.uint8(PERSISTENCE | DO_NOT_USE)
+    t, j, i = hits.T
+    for later in range(2, 2 + data.rule.after):
+        there = j + later < n_groups
+        marked[t[there], j[there] + later, i[there]] |= np.uint8(JUMP)
+    t, i = t[sizes >= REMEMBERED], i[sizes >= REMEMBERED]
+    for later in range(1, 1 + data.rule.after_integrations):
+        there = t + later < n_times
+        marked[t[there] + later, :, i[there]] |= np.uint8(PERSISTENCE | DO_NOT_USE)

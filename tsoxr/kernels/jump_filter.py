@@ -25,7 +25,7 @@ import numpy as np
 from tsoxr.kernels.jump_data import FIRST, JITTER, LAST, PHOTON, READ
 from tsoxr.kernels.ramps import Readout
 
-__all__ = ["Factors", "factors", "scores", "tallest"]
+__all__ = ["Factors", "factors", "scores"]
 
 
 class Factors(NamedTuple):
@@ -42,7 +42,7 @@ class Factors(NamedTuple):
     scale: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _chain(
     usable: np.ndarray, p: float, r: float, v: float, readout: Readout, work: np.ndarray
 ) -> None:
@@ -86,7 +86,7 @@ def _chain(
             scale[j] = 1.0 / np.sqrt(scale[j] - common[j] * common[j])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def scores(
     residual: np.ndarray,
     usable: np.ndarray,
@@ -132,82 +132,36 @@ def scores(
         z[j] = (z[j] - shared * common[j]) * scale[j]
 
 
-@numba.njit(cache=True, nogil=True)
 def factors(static: np.ndarray, low: int, high: int, readout: Readout) -> Factors:
-    """Return the factors of pixels ``[low, high)`` for the groups that each usually has."""
-    n = readout.interval.size
-    out = Factors(
-        np.zeros((n, high - low), np.float32),
-        np.zeros((n, high - low), np.float32),
-        np.zeros((n, high - low), np.float32),
-        np.zeros((n, high - low), np.float32),
-    )
-    usable = np.empty(n, np.bool_)
-    work = np.empty((5, n))
-    for i in range(high - low):
-        k = low + i
-        p, r, v = static[PHOTON, k], static[READ, k], static[JITTER, k]
-        if not p + r > 0.0:
-            continue
-        for j in range(n):
-            usable[j] = static[FIRST, k] <= j < static[LAST, k]
-        _chain(usable, p, r, v, readout, work)
-        for j in range(n):
-            out.lower[j, i], out.pivot[j, i] = work[0, j], work[1, j]
-            out.common[j, i], out.scale[j, i] = work[2, j], work[3, j]
-    return out
+    """Return the factors of pixels ``[low, high)`` for the groups that each usually has.
 
-
-FAST = {"contract", "nsz"}
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
-def _less_product(x: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    for i in range(out.size):
-        out[i] = x[i] - a[i] * b[i]
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
-def _add_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    for i in range(out.size):
-        out[i] += a[i] * b[i]
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
-def _widen(z: np.ndarray, high: np.ndarray, low: np.ndarray) -> None:
-    for i in range(z.size):
-        high[i] = max(high[i], z[i])
-    for i in range(z.size):
-        low[i] = min(low[i], z[i])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
-def tallest(
-    residual: np.ndarray, by: Factors, work: np.ndarray, high: np.ndarray, low: np.ndarray
-) -> None:
-    """Fill ``high`` and ``low`` (pixel,) with the largest and smallest score of each ramp.
-
-    ``residual`` (difference, pixel) float32 becomes the scores; ``work`` (difference + 1, pixel)
-    float32 is work space. One array is written at a time: compilers then use wide registers.
+    The steps of `_chain`, for all pixels at once.
     """
-    n = residual.shape[0]
-    shared = work[n]
-    shared[:] = 0.0
-    work[0] = residual[0]
-    for j in range(1, n):
-        _less_product(residual[j], by.lower[j - 1], work[j - 1], work[j])
-    for j in range(n):
-        _add_product(by.common[j], residual[j], shared)
-    high[:] = 0.0
-    low[:] = 0.0
-    for j in range(n - 1, -1, -1):
-        y, d = work[j], by.pivot[j]
-        for i in range(y.size):
-            y[i] *= d[i]
-        if j < n - 1:
-            _less_product(y, by.lower[j], work[j + 1], y)
-        z, s = residual[j], by.scale[j]
-        _less_product(y, by.common[j], shared, z)
-        for i in range(y.size):
-            z[i] *= s[i]
-        _widen(z, high, low)
+    photon, read, jitter = (static[k, low:high].astype(np.float64) for k in (PHOTON, READ, JITTER))
+    number = np.arange(readout.interval.size)[:, None]
+    usable = (static[FIRST, low:high] <= number) & (number < static[LAST, low:high])
+    usable &= photon + read > 0.0
+    together = usable[1:] & usable[:-1]
+    off = photon * readout.lag - read
+    diagonal = photon * (readout.interval[:, None] - 2.0 * readout.lag) + 2.0 * read
+    lower, inverse, common, back = np.zeros((4, *usable.shape))
+    for j, dt in enumerate(readout.interval):
+        pivot, common[j] = diagonal[j], np.where(usable[j], dt, 0.0)
+        if j > 0:
+            lower[j - 1] = np.where(together[j - 1], off * inverse[j - 1], 0.0)
+            pivot = np.where(together[j - 1], pivot - lower[j - 1] * off, pivot)
+            common[j] -= lower[j - 1] * common[j - 1]
+        np.divide(1.0, pivot, out=inverse[j], where=usable[j])
+    for j in reversed(range(readout.interval.size)):
+        back[j], common[j] = diagonal[j], common[j] * inverse[j]
+        if j < readout.interval.size - 1:
+            back[j] -= np.divide(off * off, back[j + 1], out=np.zeros_like(off), where=together[j])
+            common[j] -= lower[j] * common[j + 1]
+    norm = readout.interval @ common
+    common *= np.sqrt(np.where(usable.any(axis=0), jitter / (1.0 + jitter * norm), 0.0))
+    scale = np.divide(1.0, inverse, out=np.ones_like(inverse), where=usable) + back - diagonal
+    scale = np.divide(1.0, scale, out=np.zeros_like(scale), where=usable) - common * common
+    scale = np.divide(
+        1.0, np.sqrt(np.where(usable, scale, 1.0)), where=usable, out=np.zeros_like(scale)
+    )
+    return Factors(*(a.astype(np.float32) for a in (lower, inverse, common, scale)))

@@ -7,10 +7,10 @@ the noise of a hundred pixels is small against that of the one that is tested.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from tsoxr.kernels.jump_data import FIRST, LAST, PHOTON, RATE, READ
+from tsoxr.kernels.medians import percentile_of_seen
 from tsoxr.kernels.ramps import UNUSABLE, Readout
 
 __all__ = ["MOST_BINS", "light_curves"]
@@ -85,7 +85,6 @@ def _brightest(pixels: np.ndarray, snr: np.ndarray) -> np.ndarray:
     return np.sort(pixels[np.argpartition(snr[pixels], -N_PIXELS)[-N_PIXELS:]])
 
 
-@numba.njit(cache=True, nogil=True)
 def _median_ratios(
     ramp: np.ndarray,
     dq_group: np.ndarray,
@@ -95,17 +94,8 @@ def _median_ratios(
     rise: np.ndarray,
 ) -> np.ndarray:
     """Return the median ratio of rise to usual rise (time,) float32; NaN of fewer than `FEWEST`."""
-    out = np.empty(ramp.shape[0], np.float32)
-    found = np.empty(pixels.size)
-    for t in range(ramp.shape[0]):
-        n = 0
-        for i in pixels:
-            a, b = first[i], last[i]
-            if (dq_group[t, a, i] | dq_group[t, b, i]) & UNUSABLE:
-                continue
-            ratio = (np.float64(ramp[t, b, i]) - np.float64(ramp[t, a, i])) / rise[i]
-            if np.isfinite(ratio):
-                found[n] = ratio
-                n += 1
-        out[t] = np.median(found[:n]) if n >= FEWEST else np.nan
-    return out
+    a, b = (slice(None), first[pixels], pixels), (slice(None), last[pixels], pixels)
+    ratio = (ramp[b].astype(np.float64) - ramp[a].astype(np.float64)) / rise[pixels]
+    seen = np.isfinite(ratio) & (((dq_group[a] | dq_group[b]) & UNUSABLE) == 0)
+    middle = percentile_of_seen(ratio, seen, 50.0, axis=1)[:, 0]
+    return np.where(seen.sum(axis=1) >= FEWEST, middle, np.nan).astype(np.float32)

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from tsoxr.kernels import jump_events as events
-from tsoxr.kernels.jump_data import LAYERS, Data, Rule, difference
+from tsoxr.kernels.jump_data import LAYERS, PHOTON, RATE, READ, Data, Rule, difference
 from tsoxr.kernels.ramp_likelihood import find_jumps, thresholds
 from tsoxr.kernels.ramps import JUMP, UNUSABLE, Readout
 
@@ -53,16 +53,6 @@ def median_slope(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -
 
 
 @numba.njit(cache=True, nogil=True)
-def _size(data: Data, t: int, j: int, i: int) -> float:
-    """Return a difference less the usual rate, over its noise; NaN where not usable."""
-    static, dt = data.static, data.readout.interval[j]
-    variance = static[0, i] * (dt - 2.0 * data.readout.lag) + 2.0 * static[1, i]
-    if not variance > 0.0:
-        return np.nan
-    return (difference(data, t, j, i) - static[5, i] * dt) / np.sqrt(variance)
-
-
-@numba.njit(cache=True, nogil=True)
 def _two_points(data: Data, marked: np.ndarray) -> None:
     """Mark the differences that lie further than ``sigma`` from the usual rate of the pixel."""
     n_times, n_groups, n_pixels = data.ramp.shape
@@ -81,55 +71,37 @@ def _two_points(data: Data, marked: np.ndarray) -> None:
                     out[i] |= np.uint8(JUMP)
 
 
-@numba.njit(cache=True, nogil=True)
-def _collect(data: Data, marked: np.ndarray) -> tuple[list, list]:
+def _collect(data: Data, marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what ``marked`` has more than the flags: hits, and their sizes in sigma."""
-    hits, sizes = [(0, 0, 0)], [0.0]
-    hits.pop()
-    sizes.pop()
-    n_times, n_groups, n_pixels = data.ramp.shape
-    for t in range(n_times):
-        for j in range(n_groups - 1):
-            before, now = data.flags[t, j + 1], marked[t, j + 1]
-            some = np.uint8(0)
-            for i in range(n_pixels):
-                some |= now[i] & ~before[i]
-            if not some & JUMP:
-                continue
-            for i in range(n_pixels):
-                if (now[i] & ~before[i]) & JUMP:
-                    hits.append((t, j, i))
-                    sizes.append(_size(data, t, j, i))
-    return hits, sizes
+    t, j, i = np.nonzero((marked & ~data.flags & np.uint8(JUMP))[:, 1:])
+    dt, static = data.readout.interval[j], data.static[:, i]
+    variance = static[PHOTON] * (dt - 2.0 * data.readout.lag) + 2.0 * static[READ]
+    found = data.ramp[t, j + 1, i].astype(np.float64) - data.ramp[t, j, i]
+    return np.stack([t, j, i], axis=1), (found - static[RATE] * dt) / np.sqrt(variance)
 
 
-@numba.njit(cache=True, nogil=True)
-def _neighbours(data: Data, marked: np.ndarray, width: int, hits: list, sizes: list) -> None:
+def _neighbours(
+    data: Data, marked: np.ndarray, width: int, hits: np.ndarray, sizes: np.ndarray
+) -> None:
     """Mark the four pixels about each hit of a size between `LEAST` and `MOST`."""
-    n_pixels = data.ramp.shape[2]
-    for h in range(len(hits)):
-        t, j, i = hits[h]
-        if not LEAST < np.abs(sizes[h]) < MOST:
-            continue
-        x = i % width
-        for step, inside in (
-            (-1, x > 0),
-            (1, x < width - 1),
-            (-width, i >= width),
-            (width, i + width < n_pixels),
-        ):
-            if inside and not data.flags[t, j + 1, i + step] & UNUSABLE:
-                marked[t, j + 1, i + step] |= np.uint8(JUMP)
+    t, j, i = hits[(np.abs(sizes) > LEAST) & (np.abs(sizes) < MOST)].T
+    for step, inside in (
+        (-1, i % width > 0),
+        (1, i % width < width - 1),
+        (-width, i >= width),
+        (width, i + width < data.ramp.shape[2]),
+    ):
+        at = t[inside], j[inside] + 1, i[inside] + step
+        marked[at] |= np.where(data.flags[at] & UNUSABLE, 0, JUMP).astype(np.uint8)
 
 
-@numba.njit(cache=True, nogil=True)
 def _finish(data: Data, marked: np.ndarray, width: int, grow: bool) -> None:
     hits, sizes = _collect(data, marked)
     if grow:
         _neighbours(data, marked, width, hits, sizes)
     if data.rule.expand > 0.0:
         events.expand_large(data, marked, width, hits)
-    events.after_hits(data, marked, hits, sizes, events.REMEMBERED)
+    events.after_hits(data, marked, hits, sizes)
 
 
 def _data(

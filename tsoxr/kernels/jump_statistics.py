@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.medians import percentile_of_seen
 from tsoxr.kernels.ramp_noise import FEWEST, MAD, UNCERTAINTY, noise_ratio, usual_pattern
 from tsoxr.kernels.ramps import UNUSABLE, Readout
 
 __all__ = ["describe_pixels", "usual_span"]
 
+SURE = 3.0
+"""Noise that exceeds the prediction by so many times the uncertainty is taken for real."""
 
-@numba.njit(cache=True, nogil=True)
+MOST_JITTER = 0.02
+"""Of the light of a pixel: on the flank of a line, where the spectrum moves by a hundredth of a pixel."""
+
+
 def usual_span(pattern: np.ndarray) -> np.ndarray:
     """Return first and last group of the first run of usable ones.
 
@@ -24,50 +29,61 @@ def usual_span(pattern: np.ndarray) -> np.ndarray:
     -------
     (2, pixel) float32
         Both 0 for pixels without a usable group.
+
+    Examples
+    --------
+    >>> usual_span(np.array([[1, 0, 1], [0, 0, 1], [0, 2, 1]], "u1")).tolist()
+    [[1.0, 0.0, 0.0], [2.0, 1.0, 0.0]]
     """
-    n_groups, n_pixels = pattern.shape
-    span = np.zeros((2, n_pixels), np.float32)
-    for i in range(n_pixels):
-        first = 0
-        while first < n_groups and pattern[first, i] & UNUSABLE:
-            first += 1
-        last = first
-        while last < n_groups and not pattern[last, i] & UNUSABLE:
-            last += 1
-        if last > first:
-            span[0, i], span[1, i] = first, last - 1
-    return span
+    usable = (pattern & UNUSABLE) == 0
+    first = usable.argmax(axis=0)
+    ended = ~usable & (np.arange(len(usable))[:, None] > first)
+    last = np.where(ended.any(axis=0), ended.argmax(axis=0), len(usable)) - 1
+    return np.stack([first, np.where(usable.any(axis=0), last, 0)]).astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
-def _rise_excess(
+def _rise_ratio(
     ramp: np.ndarray, dq_group: np.ndarray, variance: np.ndarray, span: np.ndarray
-) -> np.ndarray:
-    """Return measured over predicted variance (pixel,) of the rise from first to last group.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return how the rise from first to last group varies, each (pixel,) float64.
 
-    Measured from changes between integrations, lowered by its uncertainty, at least 1.
+    Its scatter over the prediction, from changes between integrations, NaN where not measured; the
+    relative uncertainty of that; and the median rise, DN.
     """
-    n_times, _, n_pixels = ramp.shape
-    out = np.ones(n_pixels)
-    found = np.empty(n_times)
-    for i in range(n_pixels):
-        a, b = int(span[0, i]), int(span[1, i])
-        if b <= a or not variance[i] > 0.0:
-            continue
-        n = 0
-        before = np.float64(np.nan)
-        for t in range(n_times):
-            rise = np.float64(ramp[t, b, i]) - np.float64(ramp[t, a, i])
-            if (dq_group[t, a, i] | dq_group[t, b, i]) & UNUSABLE:
-                rise = np.float64(np.nan)
-            if np.isfinite(rise - before):
-                found[n] = np.abs(rise - before)
-                n += 1
-            before = rise
-        if n >= FEWEST:
-            ratio = MAD * np.median(found[:n]) / np.sqrt(2.0 * variance[i])
-            out[i] = max(ratio / (1.0 + UNCERTAINTY / np.sqrt(n)), 1.0) ** 2
-    return out
+    a, b = span.astype(np.int64)
+    i = np.arange(a.size)
+    rise = ramp[:, b, i].astype(np.float64) - ramp[:, a, i].astype(np.float64)
+    rise[((dq_group[:, a, i] | dq_group[:, b, i]) & UNUSABLE) != 0] = np.nan
+    change = np.abs(np.diff(rise, axis=0))
+    seen = np.isfinite(change)
+    n, middle = seen.sum(axis=0), percentile_of_seen(change, seen, 50.0, axis=0)[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = MAD * middle / np.sqrt(2.0 * variance)
+        known = (b > a) & (variance > 0.0) & (n >= FEWEST)
+        uncertainty = UNCERTAINTY / np.sqrt(n)
+    usual = percentile_of_seen(rise, np.isfinite(rise), 50.0, axis=0)[0]
+    return np.where(known, ratio, np.nan), uncertainty, usual
+
+
+def _believed(ratio: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
+    """Return measured noise over predicted noise as far as it is not chance, at least 1.
+
+    Most ratios differ by chance alone. Their logarithms are shrunk by what of their scatter over
+    the pixels is more than that (the best estimate if both are Gaussian). Ratios of more
+    than `SURE` times their uncertainty are lowered by one uncertainty only. NaN gives 1.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log = np.log(ratio)
+        known = np.isfinite(log)
+        if np.count_nonzero(known) < FEWEST:
+            return np.ones(ratio.shape)
+        chance = uncertainty**2
+        spread = (MAD * np.median(np.abs(log[known] - np.median(log[known])))) ** 2
+        true = max(spread - float(np.median(chance[known])), 0.0)
+        shrunk = np.exp(log * true / (true + chance))
+        sure = ratio > 1.0 + SURE * uncertainty
+        believed = np.where(sure, ratio / (1.0 + uncertainty), shrunk)
+    return np.where(known, np.maximum(believed, 1.0), 1.0)
 
 
 def _common_excess(measured: np.ndarray, variance: np.ndarray) -> float:
@@ -78,6 +94,17 @@ def _common_excess(measured: np.ndarray, variance: np.ndarray) -> float:
     faint = usable & (variance <= np.median(variance[usable]))
     beyond = (measured[faint].astype(np.float64) ** 2 - 1.0) * variance[faint]
     return max(float(np.median(beyond)), 0.0)
+
+
+def _uncertainty(ratio: np.ndarray, lowered: np.ndarray) -> np.ndarray:
+    """Return the relative uncertainty of `noise_ratio` from what it was lowered by.
+
+    That is known where the ratio is still above 1; elsewhere it is that of the others.
+    """
+    with np.errstate(invalid="ignore"):
+        known = lowered > 1.0
+        own = ratio / lowered - 1.0
+    return np.where(known, own, np.median(own[known]) if known.any() else UNCERTAINTY)
 
 
 def describe_pixels(
@@ -108,7 +135,8 @@ def describe_pixels(
     beyond the prediction (what is left of stripes), e that which a pixel has for itself
     and which is new in each group (telegraph noise), and v jitter, which all groups of a ramp
     share. Both are measured from changes between integrations, count only as far as they are
-    significant, and are solved for; with one difference all is e.
+    significant, and are solved for; with one difference all is e. The light of no pixel jitters
+    by more than `MOST_JITTER` of it: what is beyond that has to be sure.
     """
     span = usual_span(usual_pattern(dq_group))
     times = np.concatenate([[0.0], np.cumsum(readout.interval)])
@@ -119,15 +147,18 @@ def describe_pixels(
     measured = noise_ratio(ramp, dq_group, noise, readout)[0]
     common = 0.5 * _common_excess(measured, predicted)
     noise = np.stack([noise[0], noise[1] + common])
-    lowered = noise_ratio(ramp, dq_group, noise, readout)[1]
+    ratio, lowered = noise_ratio(ramp, dq_group, noise, readout).astype(np.float64)
     one = noise[0] * (dt - 2.0 * readout.lag) + 2.0 * noise[1]
     whole = noise[0] * (total - 2.0 * readout.lag) + 2.0 * noise[1]
-    scatter = one * lowered.astype(np.float64) ** 2
-    rise = whole * _rise_excess(ramp, dq_group, whole, span)
+    scatter = one * _believed(ratio, _uncertainty(ratio, lowered)) ** 2
+    rise, chance, usual = _rise_ratio(ramp, dq_group, whole, span)
+    sure = np.where(rise > 1.0 + SURE * chance, np.inf, (MOST_JITTER * usual) ** 2)
+    rise = whole * np.fmax(rise / (1.0 + chance), 1.0) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         jitter = (rise * one - scatter * whole) / (total**2 * one - dt**2 * whole)
         jitter = np.where(last - first > 1, np.nan_to_num(jitter, posinf=0.0, neginf=0.0), 0.0)
-        jitter = np.clip(jitter, 0.0, np.nan_to_num(scatter) / dt**2)
+        jitter = np.clip(jitter, 0.0, np.fmin(np.nan_to_num(scatter) / dt**2, sure / total**2))
         excess = np.nan_to_num(np.maximum((scatter - jitter * dt**2) / one, 1.0), nan=1.0)
+        jitter = np.nan_to_num(jitter)
     shared = np.full(measured.shape, common)
     return np.stack([measured, shared, excess, jitter, *span]).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ FINDERS: dict[str, Callable[..., np.ndarray]] = {
     "likelihood": jump_ramp.find_likelihood,
 }
 N_EXTRA = 7
+
+FEW = 100
+"""One in so many samples may be flagged and remembered: 5 % of the memory of the flags."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,9 @@ def _search_chunks(
         start, stop = lead, last
         if method == "temporal":
             start, stop = jump_data.window_bounds(lead, last, window, n_times)
-        part = functools.partial(find, rows=(first - start, last - start), **arguments)
+        part = _Remembering(
+            functools.partial(find, rows=(first - start, last - start), **arguments)
+        )
         parts.append(
             da.blockwise(
                 chunks.Unwrapped(part), "tgyx",
@@ -161,6 +167,38 @@ def _search_chunks(
             )
         )  # fmt: skip
     return da.concatenate(parts).rechunk({0: ramp.chunks[0]})
+
+
+class _Remembering:
+    """A search of one run of chunks that is made once, however often its flags are asked for.
+
+    The estimates of later steps ask for the flags of their samples before the pass over the data
+    does. New flags are few, so they are remembered instead of being found again; where they are
+    more than one in `FEW` samples, they are not.
+    """
+
+    def __init__(self, find: functools.partial[np.ndarray]) -> None:
+        self._find = find
+        self._name = uuid.uuid4().hex
+        self._new: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, ramp: np.ndarray, flags: np.ndarray, static: np.ndarray) -> np.ndarray:
+        first, last = self._find.keywords["rows"]
+        known = self._new  # another thread may set it meanwhile, to the same
+        if known is not None:
+            out = flags[first:last].copy()
+            out.reshape(-1)[known[0]] |= known[1]
+            return out
+        out = self._find(ramp, flags, static)
+        new = out & ~flags[first:last]
+        place = np.flatnonzero(new != 0)
+        if place.size * FEW <= out.size:
+            kind = np.uint32 if out.size <= np.iinfo(np.uint32).max else np.int64
+            self._new = place.astype(kind), new.reshape(-1)[place]
+        return out
+
+    def __dask_tokenize__(self) -> str:
+        return self._name
 
 
 def _runs(sizes: tuple[int, ...], fewest: int) -> list[tuple[int, int]]:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["flag_jumps"]
 
-SIGMA = {"temporal": 4.4, "two_point": 4.0, "likelihood": 4.5}
-"""Thresholds: 5e-6 false flags per difference of white noise; those of the STScI pipeline for the others."""
+SIGMA = {"temporal": 4.45, "two_point": 4.0, "likelihood": 4.5}
+"""Thresholds: 4e-6 false flags per difference of white noise; those of the STScI pipeline for the others."""
 
 DROP = 4.0 / 3.0
 """Threshold for charge lost over that for charge gained: hits only add charge."""
@@ -75,7 +75,7 @@ def flag_jumps(
         difference of the pixel [2]_, as the STScI pipeline does below 100 integrations;
         ``"likelihood"`` with a straight line [3]_, from three groups on.
     sigma : float, optional
-        Threshold, standard deviations. If not given, 4.4, 4.5 with ``"likelihood"``
+        Threshold, standard deviations. If not given, 4.45, 4.5 with ``"likelihood"``
         and 4 with ``"two_point"``. With
         ``"temporal"`` it is for charge gained; for charge lost it is a third higher.
     window : int
