@@ -28,6 +28,23 @@ def test_linearity_is_the_polynomial(dtype):
     np.testing.assert_allclose(out, expected, rtol=1e-7)
 
 
+@pytest.mark.parametrize("n_power", [2, 6, 9])
+def test_linearity_of_any_order_and_size(n_power):
+    """Two coefficients or nine, and more pixels than are done together."""
+    rng = np.random.default_rng(2)
+    shape = (2, 3, 2, detector.BLOCK // 2 + 7)
+    ramp = rng.uniform(0, 6e4, shape).astype("f4")
+    scale = 0.1 * 6e4 ** -(np.arange(n_power) - 1.0)
+    coefficients = (rng.normal(size=(n_power, *shape[2:])) * scale[:, None, None]).astype("f4")
+    coefficients[1] += 1.0
+    dq, correctable = np.zeros(shape, "u1"), rng.random(shape[2:]) < 0.9
+    out = detector.apply_linearity(ramp, dq, coefficients, correctable, SATURATED)
+    wide = coefficients.astype("f8")[:, None, None]
+    expected = np.polynomial.polynomial.polyval(ramp.astype("f8"), wide, tensor=False)
+    # float32 results: relative spacing 6e-8; terms that cancel leave their float64 rounding
+    np.testing.assert_allclose(out, np.where(correctable, expected, ramp), rtol=1e-7, atol=1e-9)
+
+
 def test_linearity_stops_at_the_first_saturated_group():
     ramp = np.full((2, 4, 1, 1), 100.0, "f4")
     dq = np.zeros(ramp.shape, "u1")

@@ -19,6 +19,22 @@ def everything(image):
     return np.ones(image.shape, bool)
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_median_and_sigma_pass_over_nan(axis):
+    values = np.random.default_rng(3).normal(5.0, 2.0, (7, 10))
+    values[np.random.default_rng(4).random(values.shape) < 0.3] = np.nan
+    middle, sigma = light.median_and_sigma(values, axis=axis)
+    expected = np.nanmedian(values, axis=axis, keepdims=True)
+    np.testing.assert_array_equal(middle, expected)
+    away = np.nanmedian(np.abs(values - expected), axis=axis, keepdims=True)
+    np.testing.assert_array_equal(sigma, 1.4826 * away)
+
+
+def test_median_and_sigma_of_nothing_are_zero():
+    middle, sigma = light.median_and_sigma(np.full((4, 2), np.nan), axis=0)
+    np.testing.assert_array_equal([*middle[0], *sigma[0]], 0.0)
+
+
 def test_straight_trace():
     x = np.arange(512)
     truth = 15.0 + 0.002 * x

@@ -47,6 +47,15 @@ def test_saturation_by_brute_force(ramp, dq, start, grow):
     np.testing.assert_array_equal(dq, before[1])
 
 
+def test_flags_that_are_one_value_and_counts_in_another_order():
+    rng = np.random.default_rng(4)
+    ramp = rng.integers(0, 200, (2, 3, 6, 5)).astype("u2").swapaxes(2, 3)
+    dq, start = np.broadcast_to(np.uint8(4), ramp.shape), np.full((2, 5, 6), 3, "i2")
+    limit, zero = np.full((5, 6), 190.0, "f4"), np.full((5, 6), np.nan, "f4")
+    out = saturation.flag_saturated(ramp, dq, limit, zero, start, SINGLE, False, 1, BITS)
+    np.testing.assert_array_equal(out, flags_by_brute_force(ramp, dq, limit, start[0], 1))
+
+
 def test_saturation_start():
     ramp = np.array([[10.0, 20.0, 30.0], [np.nan, 50.0, 5.0], [1.0, 2.0, 3.0]], "f4")[
         :, :, None, None

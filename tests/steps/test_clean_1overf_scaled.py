@@ -6,7 +6,7 @@ import xarray as xr
 
 import tsoxr
 from tsoxr import testing
-from tsoxr.steps import _stripes
+from tsoxr.steps import _stripe_levels
 
 STRIPE = "clean_1overf_stripe"
 SHAPE = (32, 64)
@@ -303,7 +303,10 @@ def test_contract_of_the_others(small):
 @pytest.mark.parametrize("fast", ["y", "x"])
 @pytest.mark.parametrize("method", ["median", "mean", "scaled", "polynomial"])
 def test_blocks_of_integrations_do_not_show(small, monkeypatch, fast, method):
-    """Measured one by one, integrations are cleaned to the bit as they are all at once."""
+    """Measured one by one, integrations are cleaned to the bit as they are all at once.
+
+    And as in chunks, where the sampled ones are measured once more.
+    """
     shape = (32, 64)
     stripe = np.random.default_rng(9).normal(
         0, 8.0, (40, 4, *((1, 64) if fast == "y" else (32, 1)))
@@ -311,5 +314,7 @@ def test_blocks_of_integrations_do_not_show(small, monkeypatch, fast, method):
     how = {"fast": fast, "n_outputs": 1 if fast == "y" else 2}
     ds = noisy(small, stripe, light=np.ones(40), shape=shape, **how)
     whole = ds.tso.clean_1overf(method=method)["ramp"]
-    monkeypatch.setattr(_stripes, "BLOCK", 1)
+    chunks = ds.chunk(time=7).tso.clean_1overf(method=method)["ramp"].compute()
+    np.testing.assert_array_equal(chunks, whole)
+    monkeypatch.setattr(_stripe_levels, "BLOCK", 1)
     np.testing.assert_array_equal(ds.tso.clean_1overf(method=method)["ramp"], whole)

@@ -19,9 +19,74 @@ __all__ = [
     "subtract_reference",
 ]
 
+BLOCK = 4096
+"""Pixels that are linearized together, through all integrations."""
+
+AT_ONCE = 6
+"""Coefficients that go through one loop."""
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _polynomial(row, c, top, usable, out):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``out`` with c[0] + ... + c[4] counts^4 + top counts^5 where a pixel is usable."""
+    c_0, c_1, c_2, c_3, c_4 = c[0], c[1], c[2], c[3], c[4]
+    for k in range(out.size):
+        counts = np.float64(row[k])
+        high = ((top[k] * counts + c_4[k]) * counts + c_3[k]) * counts + c_2[k]
+        linear = np.float32((high * counts + c_1[k]) * counts + c_0[k])
+        out[k] = linear if usable[k] else np.float32(row[k])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _highest_terms(row, c, top):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``top`` with the sum of the terms from counts^5 on, over counts^5."""
+    last = c.shape[0] - 1
+    for k in range(row.size):
+        top[k] = c[last, k]
+    for j in range(last - 1, AT_ONCE - 2, -1):
+        here = c[j]
+        for k in range(row.size):
+            top[k] = top[k] * row[k] + here[k]
+
 
 @numba.njit(cache=True, nogil=True)
-def apply_linearity(ramp, dq, coefficients, correctable, saturated):  # noqa: ANN001, ANN201 -- numba
+def _drop_saturated(flags, saturated, usable):  # noqa: ANN001, ANN202 -- numba
+    for k in range(flags.size):
+        usable[k] &= (flags[k] & saturated) == 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _linearize(ramp, dq, coefficients, correctable, saturated, out):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``out`` (time, group, pixel), block by block so that the cache holds the coefficients."""
+    n_time, n_group, n_pixel = ramp.shape
+    n_power = coefficients.shape[0]
+    c = np.zeros((max(n_power, AT_ONCE), BLOCK))
+    usable, high = np.empty(BLOCK, np.bool_), np.empty(BLOCK)
+    for a in range(0, n_pixel, BLOCK):
+        n = min(BLOCK, n_pixel - a)
+        for k in range(n_power):
+            for x in range(n):
+                c[k, x] = coefficients[k, a + x]
+        for t in range(n_time):
+            for x in range(n):
+                usable[x] = correctable[a + x]
+            for g in range(n_group):
+                row = ramp[t, g, a : a + n]
+                top = c[AT_ONCE - 1]
+                if n_power > AT_ONCE:
+                    _highest_terms(row, c, high)
+                    top = high
+                _drop_saturated(dq[t, g, a : a + n], saturated, usable)
+                _polynomial(row, c, top, usable, out[t, g, a : a + n])
+
+
+def apply_linearity(
+    ramp: np.ndarray,
+    dq: np.ndarray,
+    coefficients: np.ndarray,
+    correctable: np.ndarray,
+    saturated: np.uint8,
+) -> np.ndarray:
     """Evaluate each pixel's linearity polynomial by Horner's rule.
 
     Parameters
@@ -42,22 +107,12 @@ def apply_linearity(ramp, dq, coefficients, correctable, saturated):  # noqa: AN
     (time, group, y, x) float32
         NaN stays NaN. Sums are made in float64.
     """
-    n_time, n_group, n_y, n_x = ramp.shape
-    n_power = coefficients.shape[0]
-    out = np.empty((n_time, n_group, n_y, n_x), np.float32)
-    usable = np.empty((n_y, n_x), np.bool_)
-    total = np.empty(n_x, np.float64)
-    for t in range(n_time):
-        usable[:] = correctable
-        for g in range(n_group):
-            for y in range(n_y):
-                total[:] = coefficients[n_power - 1, y]
-                for k in range(n_power - 2, -1, -1):
-                    for x in range(n_x):
-                        total[x] = total[x] * ramp[t, g, y, x] + coefficients[k, y, x]
-                for x in range(n_x):
-                    usable[y, x] &= (dq[t, g, y, x] & saturated) == 0
-                    out[t, g, y, x] = total[x] if usable[y, x] else ramp[t, g, y, x]
+    out = np.empty(ramp.shape, np.float32)
+    shape = (*ramp.shape[:2], -1)
+    counts, flags = (np.ascontiguousarray(a).reshape(shape) for a in (ramp, dq))
+    c = np.ascontiguousarray(coefficients).reshape(len(coefficients), -1)
+    usable = np.ascontiguousarray(correctable).ravel()
+    _linearize(counts, flags, c, usable, saturated, out.reshape(shape))
     return out
 
 

@@ -47,10 +47,22 @@ def median_and_sigma(values: np.ndarray, axis: int | None = None) -> tuple[np.nd
     axis : int, optional
         Axis to reduce, which stays with size 1; all of them if not given.
     """
-    empty = np.isnan(values).all(axis=axis, keepdims=True)
-    filled = np.where(empty, 0.0, values)
-    middle = np.nanmedian(filled, axis=axis, keepdims=True)
-    return middle, 1.4826 * np.nanmedian(np.abs(filled - middle), axis=axis, keepdims=True)
+    middle = _median_of_seen(values, axis)
+    return middle, 1.4826 * _median_of_seen(np.abs(values - middle), axis)
+
+
+def _median_of_seen(values: np.ndarray, axis: int | None) -> np.ndarray:
+    """Return the median of what is not NaN, 0 where nothing is; the axis stays."""
+    if axis is None:
+        return _median_of_seen(values.ravel(), 0).reshape((1,) * values.ndim)
+    order = np.sort(np.moveaxis(values, axis, -1), axis=-1)  # NaN comes last
+    count = order.shape[-1] - np.isnan(order).sum(axis=-1, keepdims=True)
+    lower, upper = (
+        np.take_along_axis(order, np.maximum(at, 0), axis=-1)
+        for at in ((count - 1) // 2, np.minimum(count // 2, order.shape[-1] - 1))
+    )
+    middle = np.where(count > 0, (lower + upper) / 2, np.zeros((), order.dtype))
+    return np.moveaxis(middle, -1, axis)
 
 
 def center_line(image: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +173,12 @@ def _brightest_spot(image: np.ndarray, good: np.ndarray) -> tuple[float, float]:
 
 
 def background_pixels(
-    image: np.ndarray, good: np.ndarray, half_width: float, *, point_source: bool = False
+    image: np.ndarray,
+    good: np.ndarray,
+    half_width: float,
+    *,
+    point_source: bool = False,
+    distance: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the pixels that show background only.
 
@@ -178,16 +195,16 @@ def background_pixels(
         Pixels.
     point_source : bool
         Measure the distance from the brightest spot.
+    distance : (spatial, dispersion) float, optional
+        From `distance_from_light`, where it is known.
 
     Returns
     -------
     (spatial, dispersion) bool
     """
-    far = (
-        good
-        & np.isfinite(image)
-        & (distance_from_light(image, good, point_source=point_source) > half_width)
-    )
+    if distance is None:
+        distance = distance_from_light(image, good, point_source=point_source)
+    far = good & np.isfinite(image) & (distance > half_width)
     around = np.where(far, image, np.nan)
     level, sigma = median_and_sigma(around, axis=0)
     typical = float(np.median(sigma[sigma > 0])) if (sigma > 0).any() else 0.0

@@ -31,46 +31,87 @@ def fill_first_above(ramp, limit, first):  # noqa: ANN001, ANN201 -- numba
     first : (y, x) int16
         Overwritten.
     """
-    n_group, n_y, n_x = ramp.shape
-    first[:] = n_group
-    for g in range(n_group):
-        for y in range(n_y):
-            for x in range(n_x):
-                if ramp[g, y, x] >= limit[y, x] and first[y, x] == n_group:
-                    first[y, x] = g
+    for y in range(ramp.shape[1]):
+        _first_of_row(ramp, y, limit[y], first[y])
 
 
 @numba.njit(cache=True, nogil=True)
-def _rise(ramp, zero, group, y, x, ahead):  # noqa: ANN001, ANN202 -- numba
-    """Return by how much the last frame of a group lies above its mean."""
+def _first_of_row(ramp, y, limit, first):  # noqa: ANN001, ANN202 -- numba
+    first[:] = ramp.shape[0]
+    for g in range(ramp.shape[0] - 1, -1, -1):
+        row, here = ramp[g, y], np.int16(g)
+        for x in range(limit.size):
+            first[x] = here if np.float32(row[x]) >= limit[x] else first[x]
+
+
+@numba.njit(cache=True, nogil=True)
+def _last_frame(ramp, zero, group, y, x, ahead):  # noqa: ANN001, ANN202 -- numba
+    """Return the counts of the last frame of a group, as they follow from the means."""
     here = np.float64(ramp[group, y, x])
     if group > 0:
-        return ahead[1] * (here - np.float64(ramp[group - 1, y, x]))
-    if np.isfinite(zero[y, x]):
-        return ahead[0] * (here - zero[y, x])
+        return here + ahead[1] * (here - np.float64(ramp[group - 1, y, x]))
+    if np.isfinite(zero[x]):
+        return here + ahead[0] * (here - zero[x])
     if ramp.shape[0] > 1:
-        return ahead[1] * (np.float64(ramp[1, y, x]) - here)
-    return 0.0
+        return here + ahead[1] * (np.float64(ramp[1, y, x]) - here)
+    return here
 
 
 @numba.njit(cache=True, nogil=True)
-def _first_suspect(ramp, limit, zero, ahead, before, first, suspect):  # noqa: ANN001, ANN202 -- numba
-    """Fill ``suspect`` (y, x) with the first group that is not to be used."""
-    n_group, n_y, n_x = ramp.shape
+def _suspects_of_row(ramp, y, limit, zero, ahead, before, first, suspect):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``suspect`` (x,) with the first group that is not to be used."""
+    n_group = ramp.shape[0]
     suspect[:] = first
     if ahead[1] == 0.0 and not before:
         return
-    for y in range(n_y):
-        for x in range(n_x):
-            last = first[y, x] - 1
-            if last < 0:
-                continue
-            if before and 2 <= last < n_group - 1:
-                suspect[y, x] = last
-            if ahead[1] > 0.0 and (
-                ramp[last, y, x] + _rise(ramp, zero, last, y, x, ahead) >= limit[y, x]
-            ):
-                suspect[y, x] = last
+    for x in range(limit.size):
+        last = first[x] - 1
+        if last < 0:
+            continue
+        if before and 2 <= last < n_group - 1:
+            suspect[x] = last
+        if ahead[1] > 0.0 and _last_frame(ramp, zero, last, y, x, ahead) >= limit[x]:
+            suspect[x] = last
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def _touches(ramp, y, limit):  # noqa: ANN001, ANN202 -- numba
+    """Return whether pixels of a row reach the limit, and whether any is exactly zero."""
+    above, floor = np.float32(0.0), np.float32(0.0)
+    for g in range(ramp.shape[0]):
+        row = ramp[g, y]
+        for x in range(limit.size):
+            value = np.float32(row[x])
+            above += np.float32(1.0) if value >= limit[x] else np.float32(0.0)
+            floor += np.float32(1.0) if value == 0 else np.float32(0.0)
+    return above > 0, floor > 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _hides_frames(ramp, y, limit, zero, ahead):  # noqa: ANN001, ANN202 -- numba
+    """Return whether the last frame of all reaches the limit in a row of which no mean does."""
+    if ahead[1] == 0.0:
+        return False
+    for x in range(limit.size):
+        if _last_frame(ramp, zero, ramp.shape[0] - 1, y, x, ahead) >= limit[x]:
+            return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def _search(ramp, limit, zero, ahead, before, start, found, floor):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``start`` (2, y, x) of one integration in the rows where it is ``found`` (y,).
+
+    ``floor`` (y,) tells which rows hold a zero. Most rows hold neither, which takes one pass in
+    vectors to see.
+    """
+    for y in range(ramp.shape[1]):
+        above, floor[y] = _touches(ramp, y, limit[y])
+        found[y] = above or _hides_frames(ramp, y, limit[y], zero[y], ahead)
+        if found[y]:
+            first, suspect = start[0, y], start[1, y]
+            _first_of_row(ramp, y, limit[y], first)
+            _suspects_of_row(ramp, y, limit[y], zero[y], ahead, before, first, suspect)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -97,11 +138,11 @@ def saturation_start(ramp, limit, zero, ahead, before):  # noqa: ANN001, ANN201 
         Index of the first saturated and of the first suspect group; the number of groups
         where there is none. The second is the first, or one less.
     """
-    n_time, _, n_y, n_x = ramp.shape
-    start = np.empty((n_time, 2, n_y, n_x), np.int16)
+    n_time, n_group, n_y, n_x = ramp.shape
+    start = np.full((n_time, 2, n_y, n_x), n_group, np.int16)
+    found, floor = np.empty(n_y, np.bool_), np.empty(n_y, np.bool_)
     for t in range(n_time):
-        fill_first_above(ramp[t], limit, start[t, 0])
-        _first_suspect(ramp[t], limit, zero, ahead, before, start[t, 0], start[t, 1])
+        _search(ramp[t], limit, zero, ahead, before, start[t], found, floor)
     return start
 
 
@@ -134,7 +175,77 @@ def box_minimum(values, grow, scratch, out):  # noqa: ANN001, ANN201 -- numba
 
 
 @numba.njit(cache=True, nogil=True)
-def flag_saturated(ramp, dq, limit, zero, start, ahead, before, grow, bits):  # noqa: ANN001, ANN201 -- numba
+def _lower_to(out, row):  # noqa: ANN001, ANN202 -- numba
+    for x in range(out.size):
+        out[x] = min(out[x], row[x])
+
+
+@numba.njit(cache=True, nogil=True)
+def _grown_row(start, found, y, grow, scratch, out):  # noqa: ANN001, ANN202 -- numba
+    """Lower ``out`` (2, x) to the minimum of ``start`` (2, y, x) over a box about each pixel."""
+    _, n_y, n_x = start.shape
+    for which in range(2):
+        scratch[:] = np.int16(32767)
+        for k in range(max(y - grow, 0), min(y + grow + 1, n_y)):
+            if found[k]:
+                _lower_to(scratch, start[which, k])
+        row = out[which]
+        _lower_to(row, scratch)
+        for shift in range(1, min(grow, n_x - 1) + 1):
+            _lower_to(row[: n_x - shift], scratch[shift:])
+            _lower_to(row[shift:], scratch[: n_x - shift])
+
+
+@numba.njit(cache=True, nogil=True)
+def _set_later(dq, y, start, bits):  # noqa: ANN001, ANN202 -- numba
+    """Set the bits of saturated and of suspect groups of a row, from ``start`` (2, x) on."""
+    saturated, suspect = start[0], start[1]
+    for g in range(min(saturated.min(), suspect.min()), dq.shape[0]):
+        row = dq[g, y]
+        for x in range(row.size):
+            late = bits[1] if g >= suspect[x] else np.uint8(0)
+            row[x] |= bits[0] if g >= saturated[x] else late
+
+
+@numba.njit(cache=True, nogil=True)
+def _set_floor(dq, ramp, y, bit):  # noqa: ANN001, ANN202 -- numba
+    for g in range(dq.shape[0]):
+        row, counts = dq[g, y], ramp[g, y]
+        for x in range(row.size):
+            row[x] |= bit if counts[x] == 0 else np.uint8(0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _flag(ramp, dq, limit, zero, start, ahead, before, grow, bits):  # noqa: ANN001, ANN202 -- numba
+    """Set flags in ``dq``; see `flag_saturated`."""
+    n_time, n_group, n_y, n_x = ramp.shape
+    own, row = np.empty((2, n_y, n_x), np.int16), np.empty((2, n_x), np.int16)
+    scratch = np.empty(n_x, np.int16)
+    found, floor, fixed = np.empty((3, n_y), np.bool_)
+    for y in range(n_y):
+        fixed[y] = start[:, y].min() < n_group
+    for t in range(n_time):
+        _search(ramp[t], limit, zero, ahead, before, own, found, floor)
+        for y in range(n_y):
+            if fixed[y] or found[max(y - grow, 0) : y + grow + 1].any():
+                row[0], row[1] = start[0, y], start[1, y]
+                _grown_row(own, found, y, grow, scratch, row)
+                _set_later(dq[t], y, row, bits)
+            if floor[y]:
+                _set_floor(dq[t], ramp[t], y, bits[2])
+
+
+def flag_saturated(
+    ramp: np.ndarray,
+    dq: np.ndarray,
+    limit: np.ndarray,
+    zero: np.ndarray,
+    start: np.ndarray,
+    ahead: np.ndarray,
+    before: bool,
+    grow: int,
+    bits: np.ndarray,
+) -> np.ndarray:
     """Return the group flags with saturation and the floor of the converter added.
 
     Parameters
@@ -158,27 +269,7 @@ def flag_saturated(ramp, dq, limit, zero, start, ahead, before, grow, bits):  # 
     -------
     (time, group, y, x) uint8
     """
-    n_time, n_group, n_y, n_x = ramp.shape
-    out = np.empty_like(dq)
-    first = np.empty((2, n_y, n_x), np.int16)
-    grown, scratch = np.empty_like(first), np.empty_like(first[0])
-    for t in range(n_time):
-        fill_first_above(ramp[t], limit, first[0])
-        _first_suspect(ramp[t], limit, zero, ahead, before, first[0], first[1])
-        if grow > 0 and first[1].min() < n_group:
-            box_minimum(first[0], grow, scratch, grown[0])
-            box_minimum(first[1], grow, scratch, grown[1])
-        else:
-            grown[:] = first
-        for g in range(n_group):
-            for y in range(n_y):
-                for x in range(n_x):
-                    flags = dq[t, g, y, x]
-                    if g >= min(grown[0, y, x], start[0, y, x]):
-                        flags |= bits[0]
-                    elif g >= min(grown[1, y, x], start[1, y, x]):
-                        flags |= bits[1]
-                    if ramp[t, g, y, x] == 0:
-                        flags |= bits[2]
-                    out[t, g, y, x] = flags
+    out = np.array(dq, order="C")  # flags that are all alike come as one value without strides
+    ramp, limit, zero, start = (np.ascontiguousarray(a) for a in (ramp, limit, zero, start))
+    _flag(ramp, out, limit, zero, start, np.asarray(ahead), before, grow, bits)
     return out

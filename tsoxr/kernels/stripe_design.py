@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsoxr.kernels.light import DARKEST_PERCENT, background_pixels, bright_pixels
+from tsoxr.kernels.light import (
+    DARKEST_PERCENT,
+    background_pixels,
+    bright_pixels,
+    distance_from_light,
+)
 from tsoxr.kernels.medians import percentile_of_seen
 from tsoxr.kernels.stripe_statistics import drop_short_lines, line_limits, pixel_statistics
 
-__all__ = ["LAYERS", "DesignOptions", "stripe_design"]
+__all__ = ["LAYERS", "DesignOptions", "design_and_distance", "stripe_design"]
 
 LAYERS = ("start", "rise", "wing", "usable", "bright", "limit_first", "limit_rise")
 """Median first group and rise to the last, wings of the star in the rise, DN; whether a pixel
@@ -52,7 +57,7 @@ def stripe_design(
     Parameters
     ----------
     ramp : (time, group, y, x) number
-        First and last group, DN.
+        The first group given and the last, DN.
     unusable : (time, group, y, x) bool
         Saturated groups and the like.
     good : (y, x) bool
@@ -67,9 +72,28 @@ def stripe_design(
     (layer, y, x) float32
         See `LAYERS`.
     """
+    return design_and_distance(ramp, unusable, good, mask, options)[0]
+
+
+def design_and_distance(
+    ramp: np.ndarray,
+    unusable: np.ndarray,
+    good: np.ndarray,
+    mask: np.ndarray | None,
+    options: DesignOptions,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the `stripe_design`, and how far each pixel (y, x) is from the light that rises.
+
+    ``None`` instead of the distance where it was not needed: with a mask, or without a rise.
+    """
     statistics = pixel_statistics(ramp, unusable)
-    light = statistics[1] if (statistics[1] != 0).any() else statistics[0]
-    usable = good & mask if mask is not None else _background(light, good, options)
+    rises, distance = (statistics[1] != 0).any(), None
+    light = statistics[1] if rises else statistics[0]
+    if mask is not None:
+        usable = good & mask
+    else:
+        distance = _distance(light, good, options)
+        usable = _background(light, good, distance, options)
     usable = _along_lines(drop_short_lines, usable, options, options.edges, options.min_pixels)
     sky = percentile_of_seen(light, usable, DARKEST_PERCENT, options.spatial_axis)
     wing = np.where(usable, light - sky, 0.0)
@@ -79,15 +103,23 @@ def stripe_design(
     )
     limits = line_limits(*lines, options.sigma)[:, :, None] * np.ones(lines[1].shape)
     limits = limits if options.lines_along == 1 else limits.swapaxes(1, 2)
-    return np.stack([*statistics[:2], wing, usable, bright, *limits]).astype(np.float32)
+    layers = np.stack([*statistics[:2], wing, usable, bright, *limits]).astype(np.float32)
+    return layers, distance if rises else None
 
 
-def _background(light: np.ndarray, good: np.ndarray, options: DesignOptions) -> np.ndarray:
+def _distance(light: np.ndarray, good: np.ndarray, options: DesignOptions) -> np.ndarray:
+    turned = _oriented(light, options), _oriented(good, options)
+    return _oriented(distance_from_light(*turned, point_source=options.point_source), options)
+
+
+def _background(
+    light: np.ndarray, good: np.ndarray, distance: np.ndarray, options: DesignOptions
+) -> np.ndarray:
     found = background_pixels(
         _oriented(light, options),
         _oriented(good, options),
         options.half_width,
-        point_source=options.point_source,
+        distance=_oriented(distance, options),
     )
     return _oriented(found, options)
 

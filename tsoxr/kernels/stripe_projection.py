@@ -72,19 +72,34 @@ def project(ramp, g, terms, shapes, excess, level, cut, edges, lines, total, alo
 
 
 @numba.njit(cache=True, nogil=True)
-def _static_sums(light, weight, shapes, by_wavelength, by_shape):
+def _add_products(weighted, light, total):
+    for f in range(total.size):
+        total[f] += weighted[f] * light[f]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _weighted_squares(weight, first, second):
+    """Return the sums of w a^2, w a b and w b^2 of one line."""
+    one, both, two = 0.0, 0.0, 0.0
+    for f in range(weight.size):
+        w, a, b = np.float64(weight[f]), np.float64(first[f]), np.float64(second[f])
+        one += w * a * a
+        both += w * a * b
+        two += w * b * b
+    return one, both, two
+
+
+@numba.njit(cache=True, nogil=True)
+def _static_sums(taken, light, weight, shapes, by_wavelength, by_shape):
     """Fill the sums of w T^2, w T S_k (3, fast) and w S_j S_k (2, 2) over all lines."""
     for s in range(light.shape[0]):
-        for f in range(light.shape[1]):
-            w, t, a, b = weight[s, f], light[s, f], shapes[0, s, f], shapes[1, s, f]
-            by_wavelength[0, f] += w * t * t
-            by_wavelength[1, f] += w * t * a
-            by_wavelength[2, f] += w * t * b
-        for f in range(light.shape[1]):
-            w, a, b = np.float64(weight[s, f]), shapes[0, s, f], shapes[1, s, f]
-            by_shape[0, 0] += w * a * a
-            by_shape[0, 1] += w * a * b
-            by_shape[1, 1] += w * b * b
+        _add_products(taken[s], light[s], by_wavelength[0])
+        for k in range(2):
+            _add_products(taken[s], shapes[k, s], by_wavelength[1 + k])
+        one, both, two = _weighted_squares(weight[s], shapes[0, s], shapes[1, s])
+        by_shape[0, 0] += one
+        by_shape[0, 1] += both
+        by_shape[1, 1] += two
     by_shape[1, 0] = by_shape[0, 1]
 
 
@@ -126,7 +141,7 @@ class Projection:
         self._taken = weight * light
         self._along = np.stack([by_output(weight * shape, edges) for shape in self.raw])
         sums, self._gram = np.zeros((3, light.shape[1])), np.zeros((2, 2))
-        _static_sums(light, weight, self.raw, sums, self._gram)
+        _static_sums(self._taken, light, weight, self.raw, sums, self._gram)
         self._raw_sums = sums
         seen = np.broadcast_to(sums.sum(axis=1, keepdims=True), sums.shape) if white else sums
         self._norm = np.where(seen[0] > DARK, seen[0], 0.0)

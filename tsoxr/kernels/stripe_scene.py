@@ -38,19 +38,20 @@ N_BINS = 24
 
 
 def scene_layers(
-    ramp: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ramp: np.ndarray,
     unusable: np.ndarray,
     good: np.ndarray,
     design: np.ndarray,
     clock: np.ndarray,
     mask: np.ndarray | None,
     options: DesignOptions,
+    distance: np.ndarray | None = None,
 ) -> np.ndarray:
     """Derive light, bend and noise of each pixel from a sample of the integrations.
 
     Parameters
     ----------
-    ramp : three of (time, y, x) number
+    ramp : (time, 3, y, x) number
         First, middle and last group, DN.
     unusable : (time, y, x) bool
         Where one of them is saturated and the like.
@@ -64,6 +65,8 @@ def scene_layers(
         Pixels that may measure the stripes.
     options : DesignOptions
         As for the design.
+    distance : (y, x) float, optional
+        How far each pixel is from the light, where it is known.
 
     Returns
     -------
@@ -74,12 +77,12 @@ def scene_layers(
     background = design[3] > 0
     often = unusable.mean(axis=0) > OFTEN
     usable = good & ~often & np.isfinite(start) & np.isfinite(rise)
-    usable &= mask if mask is not None else background | _near(rise, good, options)
+    usable &= mask if mask is not None else background | _near(rise, good, options, distance)
     star = np.nan_to_num(rise - _sky(rise, background, options))
-    change = np.empty(ramp[0].shape, np.float32)
+    change = np.empty((len(ramp), *ramp.shape[2:]), np.float32)
     bend = np.empty_like(change)
     u = (clock[1] - clock[0]) / (clock[2] - clock[0])
-    _rise_and_bend(*ramp, np.float32(u), change, bend)
+    _rise_and_bend(ramp, np.float32(u), change, bend)
     curve = np.zeros_like(start)
     if 0.0 < u < 1.0:
         curve = np.where(usable, median_in_time(bend) / (u * (1.0 - u)), 0.0)
@@ -95,11 +98,11 @@ def scene_layers(
 
 
 @numba.njit(cache=True, nogil=True)
-def _rise_and_bend(first, middle, last, u, change, bend):  # noqa: ANN001, ANN202 -- numba
+def _rise_and_bend(ramp, u, change, bend):  # noqa: ANN001, ANN202 -- numba
     """Fill rise from the first to the last group, and what the middle one departs from it."""
     for t in range(change.shape[0]):
         for y in range(change.shape[1]):
-            a, b, c = first[t, y], middle[t, y], last[t, y]
+            a, b, c = ramp[t, 0, y], ramp[t, 1, y], ramp[t, 2, y]
             for x in range(change.shape[2]):
                 rise = np.float32(c[x]) - np.float32(a[x])
                 change[t, y, x] = rise
@@ -115,8 +118,12 @@ def _subtract_scene(change, rise, excess, star):  # noqa: ANN001, ANN202 -- numb
                 change[t, y, x] -= rise[y, x] + e * star[y, x]
 
 
-def _near(light: np.ndarray, good: np.ndarray, options: DesignOptions) -> np.ndarray:
+def _near(
+    light: np.ndarray, good: np.ndarray, options: DesignOptions, distance: np.ndarray | None
+) -> np.ndarray:
     """Return the pixels of the star's own spectrum; other sources do not follow its light."""
+    if distance is not None:
+        return distance <= options.half_width
     turn = (lambda a: a) if options.spatial_axis == 0 else np.transpose
     far = distance_from_light(turn(light), turn(good), point_source=options.point_source)
     return turn(far) <= options.half_width

@@ -24,9 +24,10 @@ from tsoxr.kernels.stripe_process import Process
 from tsoxr.kernels.stripe_residual import clock_residuals
 from tsoxr.kernels.stripe_shares import line_variance
 from tsoxr.kernels.stripes import line_levels
-from tsoxr.steps import _clock, _stripes
+from tsoxr.steps import _clock, _stripe_levels, _stripes
 from tsoxr.steps._celerite import engine
-from tsoxr.steps._stripes import Method, axes_of, edges_of
+from tsoxr.steps._stripe_levels import Method
+from tsoxr.steps._stripes import axes_of, edges_of
 
 __all__ = ["METHODS", "clean", "refuse"]
 
@@ -152,7 +153,7 @@ def clean(
     clock = _clock_of(ds, method)
     slow, fast = axes_of(ds)
     plain = Method(partial(line_levels, edges=clock.edges), clock.edges.size - 1)
-    baseline, _ = _stripes.static_levels(ds, design, plain)
+    baseline, _ = _stripe_levels.static_levels(ds, design, plain)
     sizes = _sizes(ds, design, clock)
     layers, of_lines = ["layer", slow, fast], ["group", slow, "term"]
     ramp, stripe = xr.apply_ufunc(

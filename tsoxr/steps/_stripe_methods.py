@@ -15,24 +15,25 @@ from tsoxr.kernels.stripe_basis import (
     polynomial_terms,
     term_levels,
 )
-from tsoxr.kernels.stripe_design import DesignOptions
+from tsoxr.kernels.stripe_design import LAYERS, DesignOptions, design_and_distance
 from tsoxr.kernels.stripe_fill import fill_matrix, filled_levels
 from tsoxr.kernels.stripe_joint import joint_levels, joint_solver, level_covariance
 from tsoxr.kernels.stripe_scaled import scaled_levels, scaled_variance
 from tsoxr.kernels.stripe_scene import SCENE, scene_layers
 from tsoxr.kernels.stripe_statistics import drop_short_lines
 from tsoxr.kernels.stripes import line_levels
-from tsoxr.steps import _stripes
-from tsoxr.steps._stripes import Method, axes_of, edges_of
+from tsoxr.steps import _stripe_levels, _stripes
+from tsoxr.steps._stripe_levels import Method
+from tsoxr.steps._stripes import axes_of, edges_of
 
 __all__ = [
     "VARIANCE_OF",
     "averages",
     "cleaned",
+    "design_and_scene",
     "factor_of",
     "from_all_pixels",
     "lies_along",
-    "scene_of",
     "with_terms",
 ]
 
@@ -44,18 +45,18 @@ def cleaned(
     ds: xr.Dataset, scene: xr.DataArray, method: Method
 ) -> tuple[xr.DataArray, xr.DataArray, dict[str, xr.DataArray]]:
     """Return the ramps without stripes, the stripes, and the errors of the levels that are left."""
-    measured = _stripes.sample_levels(ds, scene, method)
-    baseline, statistics = _stripes.static_levels(ds, scene, method, measured)
-    variance, part = _stripes.remaining_variance(ds, statistics, method), None
+    measured = _stripe_levels.sample_levels(ds, scene, method)
+    baseline, statistics = _stripe_levels.static_levels(ds, scene, method, measured)
+    variance, part = _stripe_levels.remaining_variance(ds, statistics, method), None
     if not lies_along(ds) and method.n_outputs == 1:
-        part, variance = _stripes.shrunken(ds, measured[0], variance, method)
+        part, variance = _stripe_levels.shrunken(ds, measured[0], variance, method)
     errors = {"stripe_variance": variance} | factor_of(ds, method)
-    return *_stripes.clean(ds, scene, baseline, method, measured[0], part), errors
+    return *_stripe_levels.clean(ds, scene, baseline, method, measured[0], part), errors
 
 
 def factor_of(ds: xr.Dataset, method: Method) -> dict[str, xr.DataArray]:
     """Return the factor of what lines along the spectrum are left with, as a variable if there."""
-    factor = _stripes.factor_left(ds, method)
+    factor = _stripe_levels.factor_left(ds, method)
     return {} if factor is None else {"stripe_factor": factor}
 
 
@@ -101,7 +102,7 @@ def _filled(ds: xr.Dataset, design: xr.DataArray, usable: xr.DataArray, method: 
     plain = Method(partial(line_levels, edges=edges), edges.size - 1)
     matrix = lazy.static_from_sample(
         partial(_fill, edges),
-        *_stripes.sample_levels(ds, design, plain), usable.transpose(slow, fast),
+        *_stripe_levels.sample_levels(ds, design, plain), usable.transpose(slow, fast),
         method.per_pixel, _stripes.dummy(part=3, line=n_line, other=n_line),
         dims=("part", "line", "other"),
     )  # fmt: skip
@@ -163,36 +164,46 @@ def _of_terms(usable: np.ndarray, terms: np.ndarray, edges: np.ndarray) -> np.nd
     return np.where(found > 0, found, np.inf)
 
 
-def scene_of(
-    ds: xr.Dataset, design: xr.DataArray, mask: xr.DataArray | None, options: DesignOptions
-) -> xr.DataArray:
-    """Return light, bend and noise of each pixel, (part, y, x); see `scene_layers`."""
-    middle = (ds.sizes["group"] - 1) // 2
-    clock = _stripes.group_time(ds).isel(group=[0, middle, -1])
-    of_groups = [
-        ds[name].isel(group=g).transpose("time", "y", "x")
-        for name in ("ramp", "dq_group")
-        for g in (0, middle, -1)
-    ]
+def design_and_scene(
+    ds: xr.Dataset, mask: xr.DataArray | None, options: DesignOptions
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return `stripe_design` (layer, y, x), and light, bend and noise of each pixel, (part, y, x).
+
+    Both from one look at the sample; see `scene_layers`.
+    """
+    groups = [0, (ds.sizes["group"] - 1) // 2, -1]
+    clock = _stripes.group_time(ds).isel(group=groups).rename(group="which")
     arrays = [
-        *of_groups, _stripes.good_pixels(ds), design, clock, _stripes.dummy(part=len(SCENE))
+        *_stripes.of_groups(ds, groups), _stripes.good_pixels(ds), clock,
+        _stripes.dummy(layer=len(LAYERS) + len(SCENE)),
     ]  # fmt: skip
     if mask is not None:
         arrays.append(mask.transpose("y", "x").astype(bool))
-    func = partial(_scene, options)
-    return lazy.static_from_sample(func, *arrays, dims=("part", "y", "x"))
+    func = partial(_design_and_scene, options)
+    both = lazy.static_from_sample(func, *arrays, dims=("layer", "y", "x"))
+    parts = (slice(None, len(LAYERS)), slice(len(LAYERS), None))
+    design, scene = (both.isel(layer=part) for part in parts)
+    return design, scene.rename(layer="part")
 
 
-def _scene(options: DesignOptions, *arrays: np.ndarray) -> np.ndarray:
-    good, design, clock, _parts, *mask = arrays[6:]
-    unusable = dq.has_flag(arrays[3] | arrays[4] | arrays[5], *dq.UNUSABLE)
-    given = (arrays[:3], unusable, good, design, clock, mask[0] if mask else None)
-    out = scene_layers(*given, options)
-    usable = out[2] > 0
+def _design_and_scene(
+    options: DesignOptions,
+    ramp: np.ndarray,
+    flags: np.ndarray,
+    good: np.ndarray,
+    clock: np.ndarray,
+    _layers: np.ndarray,
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
+    unusable = dq.has_flag(flags, *dq.UNUSABLE)
+    design, distance = design_and_distance(ramp, unusable, good, mask, options)
+    given = (ramp, unusable.any(axis=1), good, design, clock, mask, options, distance)
+    scene = scene_layers(*given)
+    usable = scene[2] > 0
     lines = usable if options.lines_along == 1 else usable.T
     kept = drop_short_lines(lines, options.edges, options.min_pixels)
-    out[2] = kept if options.lines_along == 1 else kept.T
-    return out
+    scene[2] = kept if options.lines_along == 1 else kept.T
+    return np.concatenate([design, scene])
 
 
 def from_all_pixels(
@@ -248,7 +259,7 @@ def _solver(
     """Return the matrices of `joint_solver`, (group, line, other)."""
     slow, fast = axes_of(ds)
     plain = Method(partial(line_levels, edges=edges), edges.size - 1)
-    levels, spread = _stripes.sample_levels(ds, design, plain)
+    levels, spread = _stripe_levels.sample_levels(ds, design, plain)
     n_line = ds.sizes[slow] * (edges.size - 1)
     return lazy.static_from_sample(
         partial(_solve, edges, white),

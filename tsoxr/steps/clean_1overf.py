@@ -186,25 +186,24 @@ def clean_1overf(
         return ds
     ramps = ds if schema.kind_of(ds) == "ramps" else _rate_stripes.as_ramps(ds)
     how = {"half_width": trace_half_width, "min_pixels": min_pixels, "sigma": sigma, "scale": scale}
-    design = _stripes.design(ramps, mask=mask, **how)
-    usable = design.isel(layer=LAYERS.index("usable")) > 0
     if method == "scaled" and ramps.sizes["group"] < 2:
         note("one group: rises cannot be measured, the mean of the background was taken")
         method = "mean"
     if method == "scaled":
-        how["scale"] = True
-        design = design if scale else _stripes.design(ramps, mask=mask, **how)
-        options = _stripes.design_options(ramps, **how)
-        scene = _stripe_methods.scene_of(ramps, design, mask, options)
+        options = _stripes.design_options(ramps, **how | {"scale": True})
+        design, scene = _stripe_methods.design_and_scene(ramps, mask, options)
         usable = scene.isel(part=SCENE.index("usable")) > 0
         chosen = _stripe_methods.from_all_pixels(
             ramps, design, scene, sigma=sigma, scaled_by=scaled_by
         )
-    elif method in _clock_stripes.METHODS:
+    else:
+        design = _stripes.design(ramps, mask=mask, **how)
+        usable = design.isel(layer=LAYERS.index("usable")) > 0
+    if method in _clock_stripes.METHODS:
         chosen = None
     elif method in _stripe_methods.VARIANCE_OF:
         chosen = _stripe_methods.averages(ramps, design, usable, method)
-    else:
+    elif method != "scaled":
         chosen = _stripe_methods.with_terms(
             ramps, design, usable, order if method == "polynomial" else None
         )

@@ -15,6 +15,7 @@ import xarray as xr
 
 from tsoxr import chunks, dq, lazy, schema
 from tsoxr.kernels.detector import level_labels, reference_levels, subtract_reference
+from tsoxr.kernels.medians import median_in_time
 from tsoxr.kernels.reference_share import dark_levels, dark_pixels, level_shares
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
@@ -165,7 +166,7 @@ def _rows(
     out[:-2] = np.median(levels, axis=0)
     first = ramp[:, 0].astype(np.float32)
     rise = ramp[:, -1].astype(np.float32) - first if ramp.shape[1] > 1 else first
-    light = np.where(good, np.median(rise, axis=0), np.nan)
+    light = np.where(good, median_in_time(rise), np.nan)
     pixels = dark_pixels(light, labels, size.shape[1], far_from)
     out[-2] = level_shares(levels[:, 0], dark_levels(first, pixels))
     out[-1] = level_shares(levels[:, -1] - levels[:, 0], dark_levels(rise, pixels))

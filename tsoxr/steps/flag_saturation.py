@@ -228,9 +228,10 @@ def _sampled_start(
     """Return the groups (which, y, x) from which a pixel is saturated, and suspect, in a sample."""
     chosen = lazy.sample_indices(ds.sizes["time"])
     pixels = ["y", "x"]
+    whole = chosen.size == ds.sizes["time"]
     start = xr.apply_ufunc(
         saturation_start,
-        ds["ramp"].isel(time=chosen), threshold, zero,
+        ds["ramp"] if whole else ds["ramp"].isel(time=chosen), threshold, zero,
         kwargs={"ahead": ahead, "before": before},
         input_core_dims=[GROUP_DIMS, pixels, pixels], output_core_dims=[["which", *pixels]],
         dask="parallelized", output_dtypes=["i2"],

@@ -31,6 +31,7 @@ import xarray as xr
 
 from tsoxr import chunks, dq, lazy, schema
 from tsoxr.errors import SchemaError
+from tsoxr.kernels.medians import median_in_time
 from tsoxr.kernels.subtraction import FEWEST, subtract_scaled, template_scales
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
@@ -226,7 +227,7 @@ def _median_at_reset(ramp: np.ndarray, unusable: np.ndarray, times: np.ndarray) 
     In this order, because the reset noise is the same in all groups of an integration: it
     enters once, where medians of single groups would each have their own error from it.
     """
-    bad = np.median(unusable, axis=0) > 0
+    bad = 2 * unusable.sum(axis=0, dtype=np.int64) >= len(unusable)
     n_usable = np.logical_and.accumulate(~bad, axis=0).sum(axis=0)
     weights = np.zeros((len(times), *n_usable.shape), np.float32)
     weights[0] = 1.0
@@ -234,7 +235,7 @@ def _median_at_reset(ramp: np.ndarray, unusable: np.ndarray, times: np.ndarray) 
         extrapolation = _lagrange_at_zero(times[:n])[:, None]
         weights[:n, n_usable >= n] = extrapolation
     at_reset = np.einsum("tgyx,gyx->tyx", ramp, weights, dtype=np.float32)
-    middle = np.median(at_reset, axis=0)
+    middle = median_in_time(at_reset)
     lost = ~np.isfinite(middle)
     if lost.any():
         some = np.ma.masked_invalid(at_reset[:, lost])
