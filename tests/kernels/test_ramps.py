@@ -302,6 +302,34 @@ def test_mean_rate_is_the_median_of_slopes_of_usable_differences():
     np.testing.assert_allclose(ramp_noise.mean_rate(ramp, flags, interval), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_mean_rate_of_many_pixels_with_whole_groups_out(dtype):
+    # more pixels than are worked on at a time; first and last group of all pixels not to be
+    # used, some hits, some ramps lost, samples that are no numbers
+    rng = np.random.default_rng(13)
+    ramp = (20000 + 100.0 * rng.poisson(5.0, (9, 6, 5000)).cumsum(axis=1)).astype(dtype)
+    flags = rng.choice(np.array([0] * 60 + [1, 2, 4, 64], "u1"), ramp.shape)
+    flags[:, 0] |= 1
+    flags[:, -1] |= 1
+    flags[:4, :, 50:90] |= 2
+    flags[:, 1:, 90:95] |= 2
+    flags[2, 1:] |= 2  # an integration in which nothing is usable
+    if dtype == "f4":
+        ramp[5, 3, ::50] = np.nan
+        ramp[6, 2, ::70] = np.inf
+    interval = np.array([1.0, 2.0, 0.5, 3.0, 1.0])
+    d = np.diff(ramp.astype("f8"), axis=1, prepend=0)[:, 1:]
+    either = flags[:, 1:] | flags[:, :-1]
+    good = (either & 3 == 0) & (flags[:, 1:] & 4 == 0) & np.isfinite(d)
+    span = (good * interval[:, None]).sum(axis=1)
+    rise = np.where(good, d, 0.0).sum(axis=1)
+    slope = np.where(span > 0, rise / np.where(span > 0, span, 1.0), np.nan)
+    expected = np.full(5000, np.nan)
+    some = (span > 0).any(axis=0)
+    expected[some] = np.nanmedian(slope[:, some], axis=0)
+    np.testing.assert_allclose(ramp_noise.mean_rate(ramp, flags, interval), expected, rtol=1e-6)
+
+
 def test_usual_pattern_is_that_of_the_majority():
     flags = np.zeros((5, 2, 2), "u1")
     flags[:3, 0, 0] = 2

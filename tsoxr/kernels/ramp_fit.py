@@ -1,8 +1,8 @@
 """Rates as weighted sums of groups, with weights known before the data are looked at.
 
 The weights of a pixel (`tsoxr.kernels.ramps.ramp_weights`) belong to the flags that it usually
-has. A first pass applies them to all ramps and notes whose flags are others; those few are
-then solved for their own flags. Sums are accumulated in float64.
+has. A first pass applies them to all ramps of a block and notes whose flags are others; those
+few are then put side by side and solved for their own flags. Sums are accumulated in float64.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from tsoxr.kernels.ramp_blocks import N_WORK, refine
 from tsoxr.kernels.ramps import (
     BLOCK,
     DO_NOT_USE,
     JUMP,
     UNUSABLE,
     Readout,
+    block_width,
     usable_difference,
 )
 
@@ -40,15 +42,18 @@ class _Static(NamedTuple):
     error: np.ndarray
     noise: np.ndarray
     residual: np.ndarray
+    flags: np.ndarray
     readout: Readout
     even: bool
 
 
 class _Work(NamedTuple):
-    """Work space of one ramp: (difference,) arrays."""
+    """Work space for ramps side by side: (difference, width) and (row, width) arrays."""
 
-    usable: np.ndarray
     difference: np.ndarray
+    used: np.ndarray
+    terms: np.ndarray
+    rows: np.ndarray
 
 
 class _Rates(NamedTuple):
@@ -59,123 +64,161 @@ class _Rates(NamedTuple):
     dq: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _add_groups(ramp: np.ndarray, weights: np.ndarray, total: np.ndarray) -> None:
-    """Add weights times groups (group, pixel), two groups at a time to save memory traffic."""
-    n_groups, n = ramp.shape
-    for g in range(0, n_groups - 1, 2):
-        w, r = weights[g], ramp[g]
-        v, s = weights[g + 1], ramp[g + 1]
-        for i in range(n):
+@numba.njit(cache=True, nogil=True)
+def _workspace(n: int, width: int) -> _Work:
+    """Return work space for ``width`` ramps of ``n`` differences."""
+    return _Work(
+        np.empty((n, width)), np.empty((n, width)), np.empty((3, width)), np.empty((N_WORK, width))
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_groups(
+    ramp: np.ndarray, weights: np.ndarray, start: int, stop: int, total: np.ndarray
+) -> None:
+    """Fill weights times groups of a block, two groups at a time to save memory traffic."""
+    n_groups = ramp.shape[0]
+    w, r = weights[0, start:stop], ramp[0, start:stop]
+    for i in range(w.size):
+        total[i] = np.float64(w[i]) * np.float64(r[i])
+    for g in range(1, n_groups - 1, 2):
+        w, r = weights[g, start:stop], ramp[g, start:stop]
+        v, s = weights[g + 1, start:stop], ramp[g + 1, start:stop]
+        for i in range(w.size):
             first = np.float64(w[i]) * np.float64(r[i])
             total[i] += first + np.float64(v[i]) * np.float64(s[i])
-    if n_groups % 2 == 1:
-        w, r = weights[n_groups - 1], ramp[n_groups - 1]
-        for i in range(n):
+    if n_groups % 2 == 0:
+        w, r = weights[n_groups - 1, start:stop], ramp[n_groups - 1, start:stop]
+        for i in range(w.size):
             total[i] += np.float64(w[i]) * np.float64(r[i])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _one(work: _Work, p: float, r: float, readout: Readout, even: bool) -> tuple[float, float]:
-    """Return rate and variance of one ramp, in one pass along it.
-
-    With ``C = L diag(pivot) L'``, forward solutions ``z`` and ``y`` of intervals and differences
-    suffice: the rate is ``z'y / z'z``, each product over the pivot. With ``even``, the sum of
-    usable differences over that of their intervals.
-    """
-    silent = p == 0.0 and r == 0.0
-    off, noise = p * readout.lag - r, 1.0 if silent else 0.0
-    z = y = inverse = zz = zy = rise = span = variance = 0.0
-    for j in range(work.usable.size):
-        if not work.usable[j]:
-            inverse = 0.0
-            continue
-        dt, d = readout.interval[j], work.difference[j]
-        own = p * (dt - 2.0 * readout.lag) + 2.0 * r
-        rise += d
-        span += dt
-        variance += own + (2.0 * off if inverse > 0.0 else 0.0)
-        link = (off - noise) * inverse
-        z = dt - link * z
-        y = d - link * y
-        inverse = 1.0 / (own + 2.0 * noise - link * (off - noise))
-        zz += z * z * inverse
-        zy += z * y * inverse
-    if not zz > 0.0:
-        return np.nan, np.nan
-    if even:
-        return rise / span, variance / span**2
-    return zy / zz, 0.0 if silent else 1.0 / zz
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _refit(
-    cubes: _Cubes,
-    static: _Static,
-    t: int,
+@numba.njit(cache=True, nogil=True)
+def _compare_flags(
+    dq_group: np.ndarray,
+    pattern: np.ndarray,
     start: int,
+    stop: int,
+    seen: np.ndarray,
     differs: np.ndarray,
-    work: _Work,
-    out: _Rates,
 ) -> None:
-    """Solve each ramp of a block whose flags are not the usual ones, and correct its results."""
-    ramp, dq_group = cubes
-    n = work.usable.size
+    """Fill the flags of a block that any group has, and non-zero where they are not the usual ones."""
+    seen[:] = 0
+    differs[:] = 0
+    for g in range(dq_group.shape[0]):
+        q, usual = dq_group[g, start:stop], pattern[g, start:stop]
+        for i in range(q.size):
+            seen[i] |= q[i]
+            differs[i] |= (q[i] & np.uint8(UNUSABLE | JUMP)) ^ usual[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _find(differs: np.ndarray, pixel: np.ndarray) -> int:
+    """Fill the places of what is not zero; return their number."""
+    n = 0
     for k in range(differs.size):
-        if differs[k] == 0:
-            continue
-        i = start + k
-        for j in range(n):
-            d = np.float64(ramp[t, j + 1, i]) - np.float64(ramp[t, j, i])
+        if differs[k] != 0:
+            pixel[n] = k
+            n += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(
+    ramp: np.ndarray,
+    dq_group: np.ndarray,
+    static: _Static,
+    start: int,
+    pixel: np.ndarray,
+    work: _Work,
+) -> None:
+    """Put chosen ramps (group, pixel) of a block side by side, those of ``start + pixel``."""
+    for m in range(pixel.size):
+        i = start + pixel[m]
+        p, r = np.float64(static.noise[0, i]), np.float64(static.noise[1, i])
+        work.terms[0, m] = p
+        work.terms[1, m] = 1.0 if p == 0.0 and r == 0.0 else r
+        work.terms[2, m] = 0.0
+        for j in range(work.used.shape[0]):
+            rise = np.float64(ramp[j + 1, i]) - np.float64(ramp[j, i])
             if static.residual.size > 0:
-                d -= np.float64(static.residual[j, i])
-            good = usable_difference(dq_group[t, j, i], dq_group[t, j + 1, i])
-            work.usable[j] = good and np.isfinite(d)
-            work.difference[j] = d if work.usable[j] else 0.0
-        p, r = static.noise[0, i], static.noise[1, i]
-        rate, variance = _one(work, p, r, static.readout, static.even)
-        lost = np.isnan(rate)
-        out.rate[t, i] = rate
-        out.error[t, i] = math.sqrt(variance)
-        out.dq[t, i] = (out.dq[t, i] & ~np.uint32(DO_NOT_USE)) | np.uint32(lost)
+                rise -= np.float64(static.residual[j, i])
+            good = usable_difference(dq_group[j, i], dq_group[j + 1, i]) and np.isfinite(rise)
+            work.used[j, m] = 1.0 if good else 0.0
+            work.difference[j, m] = rise if good else 0.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _even(work: _Work, readout: Readout, m: int) -> None:
+    """Replace the sums of `refine` by those of last minus first: rate zy / zz, variance 1 / zz."""
+    for k in range(m):
+        p, r = work.terms[0, k], work.terms[1, k]
+        rise = span = variance = before = 0.0
+        for j in range(readout.interval.size):
+            use, dt = work.used[j, k], readout.interval[j]
+            rise += use * work.difference[j, k]
+            span += use * dt
+            own = p * (dt - 2.0 * readout.lag) + 2.0 * r
+            variance += use * (own + 2.0 * (p * readout.lag - r) * before)
+            before = use
+        work.rows[0, k] = span**2 / variance if span > 0.0 else 0.0
+        work.rows[1, k] = rise / span * work.rows[0, k]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _put(static: _Static, work: _Work, t: int, start: int, pixel: np.ndarray, out: _Rates) -> None:
+    """Write the results of chosen ramps of a block."""
+    for k in range(pixel.size):
+        i = start + pixel[k]
+        zz, zy = work.rows[0, k], work.rows[1, k]
+        lost = not zz > 0.0
+        silent = static.noise[0, i] == 0.0 and static.noise[1, i] == 0.0
+        out.rate[t, i] = np.nan if lost else zy / zz
+        out.error[t, i] = np.nan if lost else (0.0 if silent else 1.0 / math.sqrt(zz))
+        flags = np.uint32(out.dq[t, i] & ~np.uint32(DO_NOT_USE))
+        out.dq[t, i] = flags | (static.flags[i] & np.uint32(DO_NOT_USE)) | np.uint32(lost)
+
+
+@numba.njit(cache=True, nogil=True)
 def _fit(cubes: _Cubes, static: _Static, out: _Rates) -> None:
     """Fit each block of pixels and integration while it is in the cache."""
-    ramp, dq_group = cubes
-    n_times, n_groups, n_pixels = ramp.shape
-    n = n_groups - 1
-    work = _Work(np.empty(n, np.bool_), np.empty(n))
-    total = np.empty(BLOCK)
-    seen, differs = np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.uint8)
+    n_times, n_groups, n_pixels = cubes.ramp.shape
+    width = block_width(n_groups - 1, BLOCK)
+    work = _workspace(n_groups - 1, width)
+    total, others = np.empty(BLOCK), np.empty(BLOCK, np.int64)
+    all_seen, all_differs = np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.uint8)
     for start in range(0, n_pixels, BLOCK):
         stop = min(start + BLOCK, n_pixels)
-        m = stop - start
-        weights, error = static.weights[:, start:stop], static.error[start:stop]
+        usual, first = static.error[start:stop], static.weights[0, start:stop]
+        flags = static.flags[start:stop]
+        seen, differs = all_seen[: stop - start], all_differs[: stop - start]
         for t in range(n_times):
-            total[:] = 0.0
-            seen[:] = 0
-            differs[:] = 0
-            _add_groups(ramp[t, :, start:stop], weights, total)
-            for g in range(n_groups):
-                q, usual = dq_group[t, g, start:stop], static.pattern[g, start:stop]
-                for i in range(m):
-                    seen[i] |= q[i]
-                    differs[i] |= (q[i] & np.uint8(UNUSABLE | JUMP)) ^ usual[i]
-            rates, errors, flags = (
+            ramp, dq_group = cubes.ramp[t], cubes.dq_group[t]
+            _add_groups(ramp, static.weights, start, stop, total)
+            _compare_flags(dq_group, static.pattern, start, stop, seen, differs)
+            rate, error, dq = (
                 out.rate[t, start:stop], out.error[t, start:stop], out.dq[t, start:stop],
             )  # fmt: skip
-            for i in range(m):
+            for i in range(rate.size):
+                rate[i] = total[i]
+                error[i] = usual[i]
+            for i in range(rate.size):
                 lost = not np.isfinite(total[i])
-                rates[i] = total[i]
-                errors[i] = error[i]
-                flags[i] = np.uint32(seen[i] & np.uint8(~DO_NOT_USE)) | np.uint32(lost)
-                differs[i] |= np.uint8(lost and not np.isnan(weights[0, i]))
-            _refit(cubes, static, t, start, differs[:m], work, out)
+                dq[i] = flags[i] | np.uint32(seen[i] & np.uint8(~DO_NOT_USE)) | np.uint32(lost)
+                differs[i] |= np.uint8(lost and not np.isnan(first[i]))
+            n_others = _find(differs, others)
+            for begin in range(0, n_others, width):
+                pixel = others[begin : min(begin + width, n_others)]
+                _take(ramp, dq_group, static, start, pixel, work)
+                refine(
+                    work.difference, work.used, work.terms, static.readout, work.rows, pixel.size
+                )
+                if static.even:
+                    _even(work, static.readout, pixel.size)
+                _put(static, work, t, start, pixel, out)
 
 
-def fit(
+def fit(  # noqa: PLR0913 -- arrays that one pass needs
     ramp: np.ndarray,
     dq_group: np.ndarray,
     weights: np.ndarray,
@@ -186,6 +229,7 @@ def fit(
     *,
     readout: Readout,
     even: bool = False,
+    flags: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit all ramps: usual ones by their weights, the others by their own solution.
 
@@ -210,13 +254,15 @@ def fit(
         Timing of the groups.
     even : bool
         Weight usable differences alike, as ``weights`` must do then too.
+    flags : (...) uint32, optional
+        Flags that the pixel has in all integrations, to be added to ``dq``.
 
     Returns
     -------
     rate, error : (time, ...) float
         DN s-1; NaN where no difference is usable.
     dq : (time, ...) uint32
-        Flags of all groups together, DO_NOT_USE only where ``rate`` is NaN.
+        Flags of all groups together, DO_NOT_USE only where ``rate`` is NaN; and ``flags``.
     """
     n_times, n_groups, *detector = ramp.shape
     flat = weights.reshape(n_groups, -1)
@@ -226,7 +272,7 @@ def fit(
         flat, pattern.reshape(n_groups, -1),
         np.sqrt(variance.sum(axis=0)).ravel().astype(weights.dtype), noise.reshape(2, -1),
         np.empty((0, 0), "f4") if residual is None else residual.reshape(n_groups - 1, -1),
-        readout, even,
+        np.zeros(shape[1], np.uint32) if flags is None else flags.ravel(), readout, even,
     )  # fmt: skip
     out = _Rates(
         np.empty(shape, weights.dtype), np.empty(shape, weights.dtype), np.empty(shape, np.uint32)

@@ -22,9 +22,16 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from tsoxr.kernels.ramp_blocks import Data, block_width, load, refine, screen, usable_rows
+from tsoxr.kernels.ramp_blocks import N_WORK, Data, load, refine, screen
 from tsoxr.kernels.ramp_search import Thresholds, Work, fit_one, search_one, workspace
-from tsoxr.kernels.ramps import DO_NOT_USE, JUMP, Readout, usable_difference
+from tsoxr.kernels.ramps import (
+    DO_NOT_USE,
+    JUMP,
+    Readout,
+    block_width,
+    usable_difference,
+    usable_rows,
+)
 
 __all__ = ["Fits", "Thresholds", "find_jumps", "fit", "thresholds"]
 
@@ -117,24 +124,46 @@ def _write(
     work: np.ndarray,
     rate: np.ndarray,
     n_used: np.ndarray,
-    at: tuple[int, int],
+    at: tuple[int, int, int],
     out: Fits,
 ) -> None:
     """Write the results of a block as if all its ramps were usual."""
-    t, start = at
-    for k in range(rate.size):
-        i = start + k
-        more = work[4, k] / work[3, k]
-        out.rate[t, i] = rate[k] + more
-        out.error[t, i] = 1.0 / math.sqrt(work[3, k])
-        out.chi2[t, i] = work[5, k] - work[4, k] * more
-        out.n_used[t, i] = n_used[k]
-        out.n_jumps[t, i] = 0
-        out.dq[t, i] = 0
+    t, start, stop = at
+    zz, zy, yy = work[0], work[1], work[2]
+    rates, errors, chi2 = out.rate[t, start:stop], out.error[t, start:stop], out.chi2[t, start:stop]
+    used, jumps, flags = (
+        out.n_used[t, start:stop],
+        out.n_jumps[t, start:stop],
+        out.dq[t, start:stop],
+    )
+    for k in range(rates.size):
+        rates[k] = rate[k] + zy[k] / zz[k]
+    for k in range(rates.size):
+        errors[k] = 1.0 / math.sqrt(zz[k])
+    for k in range(rates.size):
+        chi2[k] = yy[k] - zy[k] * zy[k] / zz[k]
+    for k in range(rates.size):
+        used[k] = n_used[k]
+    jumps[:] = 0
+    flags[:] = 0
     for g in range(data.ramp.shape[1]):
-        for k in range(rate.size):
-            q = data.dq_group[t, g, start + k] & np.uint8(~DO_NOT_USE)
-            out.dq[t, start + k] |= np.uint32(q)
+        q = data.dq_group[t, g, start:stop]
+        for k in range(flags.size):
+            flags[k] |= np.uint32(q[k] & np.uint8(~DO_NOT_USE))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _own_noise(
+    light: np.ndarray, r: np.ndarray, detector: np.ndarray, start: int, terms: np.ndarray, m: int
+) -> None:
+    """Fill photon variance, read variance and rate of a block from the rates of its ramps."""
+    p, read, rate = terms[0], terms[1], terms[2]
+    per_dn, dark = detector[0, start : start + m], detector[1, start : start + m]
+    for k in range(m):
+        rate[k] = light[k]
+        read[k] = r[k]
+    for k in range(m):
+        p[k] = max(0.0, rate[k] + dark[k]) * per_dn[k]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -143,29 +172,30 @@ def _fit(data: Data, detector: np.ndarray, other: np.ndarray, out: Fits) -> None
     n_times, n_groups, n_pixels = data.ramp.shape
     n = n_groups - 1
     width = block_width(n, n_pixels)
-    all_d, all_used, all_work = np.empty((n, width)), np.empty((n, width)), np.empty((6, width))
-    all_p, all_rate, all_n, one = np.empty(width), np.empty(width), np.empty(width), workspace(n)
+    d, used, work = np.empty((n, width)), np.empty((n, width)), np.empty((N_WORK, width))
+    terms, n_used, one = np.empty((3, width)), np.empty(width), workspace(n)
+    p, r, rate, zz = terms[0], terms[1], terms[2], work[0]
     for start in range(0, n_pixels, width):
-        m = min(width, n_pixels - start)
-        d, used, work, n_used = all_d[:, :m], all_used[:, :m], all_work[:, :m], all_n[:m]
-        p, rate, r = all_p[:m], all_rate[:m], data.noise[1, start : start + m]
-        usable_rows(data, start, used)
+        stop = min(start + width, n_pixels)
+        m = stop - start
+        usable_rows(data.pattern, start, used, m)
         n_used[:] = 0.0
         for j in range(n):
+            use = used[j]
             for k in range(m):
-                n_used[k] += used[j, k]
+                n_used[k] += use[k]
         for t in range(n_times):
+            _own_noise(
+                out.rate[t, start:stop], data.noise[1, start:stop], detector, start, terms, m
+            )
+            load(data, t, start, d, m)
+            refine(d, used, terms, data.readout, work, m)
+            _write(data, work, rate, n_used, (t, start, stop), out)
+            others = other[t, start:stop]
             for k in range(m):
-                rate[k] = out.rate[t, start + k]
-                light = rate[k] + detector[1, start + k]
-                p[k] = (max(0.0, light)) * detector[0, start + k]
-            load(data, t, start, d)
-            refine(d, used, p, r, rate, data.readout, work)
-            _write(data, work, rate, n_used, (t, start), out)
-            for k in range(m):
-                fine = p[k] + r[k] > 0.0 and work[3, k] > 0.0
-                other[t, start + k] |= np.uint8(0 if fine else 1)
-            _fit_singly(data, detector, other[t, start : start + m], (t, start), one, out)
+                fine = p[k] + r[k] > 0.0 and zz[k] > 0.0
+                others[k] |= np.uint8(0 if fine else 1)
+            _fit_singly(data, detector, others, (t, start), one, out)
 
 
 def _data(

@@ -11,9 +11,16 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tsoxr.kernels.medians import median_of_lanes, network
 from tsoxr.kernels.ramp_scatter import MAD, point_to_point
-from tsoxr.kernels.ramps import BLOCK, DO_NOT_USE, JUMP, SATURATED, Readout, usable_difference
+from tsoxr.kernels.ramp_slopes import mean_rate
+from tsoxr.kernels.ramps import (
+    BLOCK,
+    DO_NOT_USE,
+    JUMP,
+    SATURATED,
+    Readout,
+    usable_difference,
+)
 
 __all__ = [
     "MAD",
@@ -25,7 +32,6 @@ __all__ = [
     "usual_pattern",
 ]
 
-LANES = 128  # pixels whose medians are found together
 FEWEST = 10  # values from which a pixel's scatter is measured
 MOST = 64  # values after which more would only cost time: scatter known to 12 %
 FAINT = (5.0, 30.0)  # percentiles of the rate; below them lie pixels that do not work
@@ -36,67 +42,6 @@ UNCERTAINTY = 1.3  # of MAD from n changes, times sqrt(n): 1.17 if no two shared
 def _median(values: np.ndarray, n: int) -> float:
     """Return the median of the first ``n`` values, NaN of none."""
     return np.median(values[:n]) if n > 0 else np.nan
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _mean_rates(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    interval: np.ndarray,
-    pairs: np.ndarray,
-    rate: np.ndarray,
-) -> None:
-    """Fill ``rate`` (pixel,) as `mean_rate` says; ``pairs`` is a network for n_times values."""
-    n_times, n_groups, n_pixels = ramp.shape
-    width = min(LANES, n_pixels)
-    rows, middle = np.empty((n_times, width), np.float32), np.empty(width, np.float32)
-    rise, span, count = np.empty(width), np.empty(width), np.empty(width, np.int64)
-    for start in range(0, n_pixels, width):
-        m = min(width, n_pixels - start)
-        count[:] = 0
-        for t in range(n_times):
-            rise[:] = 0.0
-            span[:] = 0.0
-            for j in range(n_groups - 1):
-                low, high = ramp[t, j, start : start + m], ramp[t, j + 1, start : start + m]
-                before, after = (
-                    dq_group[t, j, start : start + m],
-                    dq_group[t, j + 1, start : start + m],
-                )
-                for i in range(m):
-                    difference = np.float64(high[i]) - np.float64(low[i])
-                    good = usable_difference(before[i], after[i]) & np.isfinite(difference)
-                    rise[i] += difference if good else 0.0
-                    span[i] += interval[j] if good else 0.0
-            for i in range(m):
-                rows[t, i] = rise[i] / span[i] if span[i] > 0.0 else np.inf
-                count[i] += span[i] > 0.0
-        median_of_lanes(rows, pairs, count, m, middle)
-        for i in range(m):
-            rate[start + i] = middle[i] if count[i] > 0 else np.nan
-
-
-def mean_rate(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -> np.ndarray:
-    """Return each pixel's median over time of the mean slope of its ramp.
-
-    Parameters
-    ----------
-    ramp, dq_group : (time, group, pixel) arrays
-        A sample of the integrations.
-    interval : (group - 1,) float64
-        Time between groups, s.
-
-    Returns
-    -------
-    rate : (pixel,) float32
-        Sum of the usable differences over the sum of their intervals, median in time,
-        DN s-1; NaN for pixels without a usable difference. Hits that are not yet flagged
-        spoil single integrations, from which the median protects.
-    """
-    n_times, _, n_pixels = ramp.shape
-    rate = np.empty(n_pixels, np.float32)
-    _mean_rates(ramp, dq_group, interval, network(n_times, 0, n_times // 2), rate)
-    return rate
 
 
 @numba.njit(cache=True, nogil=True)
@@ -116,17 +61,20 @@ def usual_pattern(dq_group: np.ndarray) -> np.ndarray:
     """
     n_times, n_groups, n_pixels = dq_group.shape
     pattern = np.zeros((n_groups, n_pixels), np.uint8)
-    count = np.empty(n_pixels, np.uint16)
-    for g in range(n_groups):
-        for bit in (DO_NOT_USE, SATURATED, JUMP):
-            count[:] = 0
-            for t in range(n_times):
-                q = dq_group[t, g]
-                for i in range(n_pixels):
-                    count[i] += (q[i] & bit) != 0
-            for i in range(n_pixels):
-                if 2 * count[i] > n_times:
-                    pattern[g, i] |= np.uint8(bit)
+    all_counts = np.empty(BLOCK, np.uint16)
+    for start in range(0, n_pixels, BLOCK):
+        stop = min(start + BLOCK, n_pixels)
+        count = all_counts[: stop - start]
+        for g in range(n_groups):
+            out = pattern[g, start:stop]
+            for bit in (DO_NOT_USE, SATURATED, JUMP):
+                count[:] = 0
+                for t in range(n_times):
+                    q = dq_group[t, g, start:stop]
+                    for i in range(count.size):
+                        count[i] += np.uint16((q[i] & bit) != 0)
+                for i in range(count.size):
+                    out[i] |= np.uint8(bit if 2 * count[i] > n_times else 0)
     return pattern
 
 

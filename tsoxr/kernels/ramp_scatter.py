@@ -14,25 +14,31 @@ MAD = 1.482602  # standard deviation of a Gaussian over its median absolute devi
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _median_changes(values: np.ndarray, pairs: np.ndarray, scatter: np.ndarray) -> None:
-    """Fill ``scatter`` with the median absolute changes of each pixel, NaN without any."""
+def _medians(values: np.ndarray, changes: bool, pairs: np.ndarray, out: np.ndarray) -> None:
+    """Fill ``out`` with medians over time, of values or of absolute changes; NaN without any."""
     n_times, n_pixels = values.shape
-    width = min(LANES, n_pixels)
-    rows, middle = np.empty((n_times - 1, width), np.float32), np.empty(width, np.float32)
-    count = np.empty(width, np.int64)
+    width, first = min(LANES, n_pixels), 1 if changes else 0
+    rows, count = np.empty((n_times - first, width), np.float32), np.empty(width, np.int32)
     for start in range(0, n_pixels, width):
         m = min(width, n_pixels - start)
         count[:] = 0
-        for t in range(1, n_times):
+        for t in range(first, n_times):
+            row, value = rows[t - first], values[t, start : start + m]
+            before = values[t - first, start : start + m]
+            if changes:
+                for i in range(m):
+                    row[i] = abs(value[i] - before[i])
+            else:
+                for i in range(m):
+                    row[i] = value[i]
             for i in range(m):
-                change = abs(
-                    np.float64(values[t, start + i]) - np.float64(values[t - 1, start + i])
-                )
-                rows[t - 1, i] = change if np.isfinite(change) else np.inf
-                count[i] += np.isfinite(change)
+                count[i] += np.int32(1 if np.isfinite(row[i]) else 0)
+            for i in range(m):
+                row[i] = row[i] if np.isfinite(row[i]) else np.inf
+        middle = out[start : start + m]
         median_of_lanes(rows, pairs, count, m, middle)
         for i in range(m):
-            scatter[start + i] = middle[i] if count[i] > 0 else np.nan
+            middle[i] = middle[i] if count[i] > 0 else np.nan
 
 
 def point_to_point(values: np.ndarray) -> np.ndarray:
@@ -51,27 +57,8 @@ def point_to_point(values: np.ndarray) -> np.ndarray:
     n_times, n_pixels = values.shape
     scatter = np.full(n_pixels, np.nan, np.float32)
     if n_times > 1:
-        _median_changes(values, network(n_times - 1, 0, (n_times - 1) // 2), scatter)
+        _medians(values, True, network(n_times - 1, 0, (n_times - 1) // 2), scatter)
     return scatter * np.float32(MAD / np.sqrt(2.0))
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _medians(values: np.ndarray, pairs: np.ndarray, out: np.ndarray) -> None:
-    n_times, n_pixels = values.shape
-    width = min(LANES, n_pixels)
-    rows, middle = np.empty((n_times, width), np.float32), np.empty(width, np.float32)
-    count = np.empty(width, np.int64)
-    for start in range(0, n_pixels, width):
-        m = min(width, n_pixels - start)
-        count[:] = 0
-        for t in range(n_times):
-            for i in range(m):
-                value = values[t, start + i]
-                rows[t, i] = value if np.isfinite(value) else np.inf
-                count[i] += np.isfinite(value)
-        median_of_lanes(rows, pairs, count, m, middle)
-        for i in range(m):
-            out[start + i] = middle[i] if count[i] > 0 else np.nan
 
 
 def median_in_time(values: np.ndarray) -> np.ndarray:
@@ -89,5 +76,5 @@ def median_in_time(values: np.ndarray) -> np.ndarray:
     """
     n_times, n_pixels = values.shape
     out = np.empty(n_pixels, np.float32)
-    _medians(values, network(n_times, 0, n_times // 2), out)
+    _medians(values, False, network(n_times, 0, n_times // 2), out)
     return out

@@ -15,13 +15,14 @@ from tsoxr.kernels.ramp_noise import usual_pattern
 from tsoxr.kernels.ramp_quality import quality
 from tsoxr.kernels.ramp_residual import median_residual
 from tsoxr.kernels.ramps import Readout, ramp_weights
+from tsoxr.steps._ramps import GROUP_DIMS, NOISE_DIMS
 
-__all__ = ["CLASSES", "METHODS", "STATIC", "Fit", "Usual", "classes_of"]
+__all__ = ["CLASSES", "METHODS", "STATIC", "Fit", "Usual"]
 
 CLASSES = (0.01, 0.1, 1.0)
 """Shares of the pixels, from the brightest, whose residual ramps are drawn."""
 
-PER_CLASS = 512
+PER_CLASS = 256
 """Pixels that stand for such a class."""
 
 
@@ -30,7 +31,8 @@ class Chunk(NamedTuple):
 
     ``weights`` (group, y, x) and ``variance`` (term, y, x) of the usual ramps; ``pattern``
     (group, y, x), their flags; ``noise`` (term, y, x) as in `tsoxr.steps._ramps.Sample`;
-    ``gain`` and ``dark`` (y, x); ``residual`` (group - 1, y, x), or of size 0.
+    ``gain`` and ``dark`` (y, x); ``dq_pixel`` (y, x), flags for all integrations;
+    ``residual`` (group - 1, y, x), if one is to be subtracted.
     """
 
     ramp: np.ndarray
@@ -41,7 +43,8 @@ class Chunk(NamedTuple):
     noise: np.ndarray
     gain: np.ndarray
     dark: np.ndarray
-    residual: np.ndarray | None
+    dq_pixel: np.ndarray
+    residual: np.ndarray | None = None
 
     @property
     def detector(self) -> np.ndarray:
@@ -64,7 +67,7 @@ def _weighted(chunk: Chunk, fit: Fit) -> Results:
         ramp_fit.fit(
             *(chunk.ramp, chunk.dq_group, chunk.weights, chunk.pattern, chunk.variance),
             *(chunk.noise, chunk.residual),
-            readout=fit.times, even=fit.even,
+            readout=fit.times, even=fit.even, flags=chunk.dq_pixel,
         )
     )  # fmt: skip
 
@@ -131,9 +134,9 @@ class Fit:
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """Fit one chunk; ``arrays`` as in `Chunk`."""
         chunk = Chunk(*arrays)
-        if chunk.residual is not None and chunk.residual.size == 0:
-            chunk = chunk._replace(residual=None)
         found = METHODS[self.method](chunk, self)
+        if self.method not in STATIC:
+            found["dq"] |= chunk.dq_pixel
         if self._judged():
             found |= self._judge(chunk, found)
         return tuple(found[name] for name in self.dtypes)
@@ -160,47 +163,62 @@ class Fit:
 
 @dataclass(frozen=True)
 class Usual:
-    """What a sample tells about the usual ramps, as `tsoxr.steps._ramps.sample` calls it.
+    """What a sample tells about the usual ramps, as `tsoxr.steps._ramps.look` calls it.
 
-    Layers: the flags (group), then the median residual of the differences (group - 1), DN.
-    Without ``full``, the latter is known for some pixels of each class of brightness only, and
-    NaN elsewhere.
+    Flags, weights (group, pixel), s-1, and their variance (term, pixel); the median departure
+    from a straight ramp by class of brightness (brightness, group), DN; with ``full`` the
+    median residual of the differences (group - 1, pixel), DN.
     """
 
     times: Readout
     even: bool
     full: bool
 
-    def __call__(self, ramp: np.ndarray, dq_group: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return the layers (layer, pixel)."""
-        n_groups, n_pixels = ramp.shape[1:]
+    @property
+    def dims(self) -> tuple[tuple[str, ...], ...]:
+        """Dims of the results."""
+        own = (GROUP_DIMS, GROUP_DIMS, NOISE_DIMS, ("brightness", "nth_group"))
+        return (*own, ("difference", "y", "x")) if self.full else own
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Types of the results."""
+        return ("u1", *("f4",) * (len(self.dims) - 1))
+
+    def __call__(
+        self, ramp: np.ndarray, dq_group: np.ndarray, noise: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Return flags, weights, variance, departures, and perhaps the residual."""
         pattern = usual_pattern(dq_group)
-        chosen = np.arange(n_pixels) if self.full else _of_classes(noise[0])
-        residual = np.full((n_groups - 1, n_pixels), 0.0 if self.full else np.nan, np.float32)
-        if chosen.size:
-            usual = np.take(pattern, chosen, axis=1)
-            terms = np.take(noise, chosen, axis=1).astype(np.float64)
-            weights, _ = ramp_weights(usual, *terms, self.times, self.even)
-            part = [a if self.full else np.take(a, chosen, axis=2) for a in (ramp, dq_group)]
-            residual[:, chosen] = median_residual(*part, weights, usual, readout=self.times)
-        return np.concatenate([pattern, residual])
+        weights, variance = ramp_weights(pattern, *noise, self.times, self.even, "f4")
+        classes = classes_of(noise[0])
+        some = np.concatenate(classes)
+        part = [np.take(a, some, axis=-1) for a in (ramp, dq_group, weights, pattern)]
+        residual = median_residual(*part, readout=self.times)
+        curves = np.full((len(classes), len(pattern)), np.nan, np.float32)
+        ends = np.cumsum([pixels.size for pixels in classes])
+        for row, known in zip(curves, np.split(residual, ends[:-1], axis=1), strict=True):
+            if known.size:
+                rise = np.concatenate([[0.0], np.median(np.cumsum(known, axis=0), axis=1)])
+                row[:] = rise - rise.mean()
+        if not self.full:
+            return pattern, weights, variance, curves
+        whole = median_residual(ramp, dq_group, weights, pattern, readout=self.times)
+        return pattern, weights, variance, curves, whole
 
 
 def classes_of(brightness: np.ndarray) -> list[np.ndarray]:
-    """Return the pixels of each class of brightness, from the brightest."""
-    good = np.flatnonzero(np.isfinite(brightness))
+    """Return pixels that stand for each class of brightness, from the brightest class.
+
+    Of large detectors every n-th pixel is looked at, with an odd n: even and odd columns differ.
+    """
+    stride = int(PER_CLASS / CLASSES[0])
+    stride = brightness.size // stride | 1
+    looked_at = brightness[::stride]
+    good = np.flatnonzero(np.isfinite(looked_at))
     if good.size == 0:
         return [good for _ in CLASSES]
-    ranks = [max(good.size - int(np.ceil(share * good.size)), 0) for share in CLASSES]
-    lowest = np.partition(brightness[good], ranks)[ranks]
-    upper = [np.inf, *lowest[:-1]]
-    return [
-        good[(brightness[good] >= a) & (brightness[good] < b)]
-        for a, b in zip(lowest, upper, strict=True)
-    ]
-
-
-def _of_classes(brightness: np.ndarray) -> np.ndarray:
-    """Return pixels that stand for the classes of brightness."""
-    parts = classes_of(brightness)
-    return np.concatenate([part[:: max(1, part.size // PER_CLASS)] for part in parts])
+    order = good[np.argsort(-looked_at[good], kind="stable")]
+    ends = [max(round(share * good.size), 1) for share in CLASSES]
+    parts = np.split(order, ends[:-1])
+    return [np.sort(part[:: max(1, part.size // PER_CLASS)]) * stride for part in parts]

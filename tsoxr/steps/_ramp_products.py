@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from tsoxr import lazy, schema
-from tsoxr.steps import _levels, _ramp_methods, _ramps
+from tsoxr.steps import _levels, _ramps
 
-__all__ = ["as_rates", "image", "residual_table", "variables"]
+__all__ = ["as_rates", "image", "variables"]
 
 
 def variables(
@@ -42,7 +42,8 @@ def variables(
         "fit_ramps_error": image(error, "predicted error of the count rate"),
     }
     if "chi2" in found:
-        mean = lazy.static_from_sample(_mean_chi2, found["chi2"], found["n_used"], dims=("y", "x"))
+        sampled = _ramps.whole_sample(found["chi2"], found["n_used"], n_sample=32)
+        mean = lazy.static_from_sample(_mean_chi2, *sampled, dims=("y", "x"))
         new["fit_ramps_chi2"] = _count(mean, "mean chi-squared over degrees of freedom")
     if "n_jumps" in found:
         of_time = found["n_jumps"].sum(("y", "x"), dtype="i4")
@@ -82,47 +83,6 @@ def _levels_of(
         factor = ds["stripe_factor"] * np.sqrt(squared)
         out["level_factor"] = _levels.labelled(factor, ds)
     return out
-
-
-def residual_table(
-    residual: xr.DataArray, pattern: xr.DataArray, rate: xr.DataArray
-) -> xr.DataArray:
-    """Return the median departure from a straight ramp by class of brightness, DN.
-
-    Parameters
-    ----------
-    residual : (difference, y, x) DataArray
-        Residuals of the differences, NaN where not known.
-    pattern : (group, y, x) DataArray
-        Usual flags; tells the number of groups.
-    rate : (y, x) DataArray
-        Median rate.
-    """
-    classes = xr.DataArray(np.zeros(len(_ramp_methods.CLASSES), "u1"), dims="brightness")
-    table = lazy.static_from_sample(
-        _class_medians,
-        residual,
-        rate,
-        pattern.isel(y=0, x=0).rename(group="nth_group"),
-        classes,
-        dims=("brightness", "nth_group"),
-    )
-    return table.assign_attrs(long_name="median departure from a straight ramp", units="DN")
-
-
-def _class_medians(
-    residual: np.ndarray, rate: np.ndarray, pattern: np.ndarray, classes: np.ndarray
-) -> np.ndarray:
-    """Return (class, group): the sum of the residuals up to each group, its mean taken off."""
-    curves = np.full((classes.size, pattern.size), np.nan)
-    flat = residual.reshape(residual.shape[0], -1)
-    for row, pixels in zip(curves, _ramp_methods.classes_of(rate.ravel()), strict=True):
-        known = flat[:, pixels]
-        known = known[:, np.isfinite(known).all(axis=0)]
-        if known.size:
-            rise = np.concatenate([[0.0], np.median(np.cumsum(known, axis=0), axis=1)])
-            row[:] = rise - rise.mean()
-    return curves
 
 
 def image(array: xr.DataArray, long_name: str) -> xr.DataArray:

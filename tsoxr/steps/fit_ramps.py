@@ -14,6 +14,7 @@ comparison and for data that this one does not suit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,6 @@ import xarray as xr
 
 from tsoxr import chunks, dq, lazy, schema
 from tsoxr.kernels.ramp_scatter import median_in_time, point_to_point
-from tsoxr.kernels.ramps import Readout, ramp_weights
 from tsoxr.registry import carry_diagnostics, derived, diagnostic, note, step
 from tsoxr.steps import _ramp_methods, _ramp_plot, _ramp_products, _ramps
 
@@ -166,38 +166,46 @@ def fit_ramps(
     wanted = method == "likelihood" if statistics is None else statistics
     fit = _ramp_methods.Fit(method, times, float(sigma), wanted, clock)
     usual = _ramp_methods.Usual(times, even=fit.even, full=straighten)
-    n_groups = ds.sizes["group"]
-    seen = _ramps.sample(ds, known, times, extra=usual, n_extra=2 * n_groups - 1)
-    pattern = seen.extra.isel(layer=slice(0, n_groups)).rename(layer="group").astype("u1")
-    residual = seen.extra.isel(layer=slice(n_groups, None)).rename(layer="difference")
-    weights, variance = _weights(fit, pattern, seen.noise)
+    sizes = {"brightness": len(_ramp_methods.CLASSES), "nth_group": ds.sizes["group"]}
+    sizes["difference"] = ds.sizes["group"] - 1
+    seen = _ramps.look(
+        ds, known, times, extra=usual, dims=usual.dims, dtypes=usual.dtypes, sizes=sizes
+    )
+    pattern, weights, variance, table, *residual = seen.extra
     dims = ("time", *_ramps.GROUP_DIMS)
     results = chunks.per_chunk(
         fit,
         *[ds["ramp"].transpose(*dims), ds["dq_group"].transpose(*dims)],
         *[weights, variance, pattern, seen.noise, known.gain, _dark_rate(ds)],
-        residual if straighten else xr.DataArray(np.empty(0, "f4"), dims="none"),
+        *[_pixel_flags(ds, known), *residual],
         dims=("time", "y", "x"), dtypes=tuple(fit.dtypes.values()),
     )  # fmt: skip
     found = dict(zip(fit.dtypes, results, strict=True))
-    found["dq"] = found["dq"] | _pixel_flags(ds, known)
     new = _ramp_products.variables(ds, found, weights, variance, seen)
     new["gain"] = schema.label(known.gain.astype("f4"), "rates", "gain")
-    new["fit_ramps_residual"] = _ramp_products.residual_table(residual, pattern, seen.rate)
+    new["fit_ramps_residual"] = table.assign_attrs(
+        long_name="median departure from a straight ramp", units="DN"
+    )
     out = carry_diagnostics(ds, _ramp_products.as_rates(ds, new))
     if compute:
         out = lazy.compute(out, label="fit_ramps")
         if known.read_noise is None:
             derived(read_noise=round(float(out["read_noise"]), 4))
     if method not in _ramp_methods.STATIC:
-        out["fit_ramps_error"] = _ramp_products.image(
-            lazy.static_from_sample(_median, out["rate_error"], dims=("y", "x")),
-            "predicted error of the count rate",
+        out["fit_ramps_error"] = _over_time(
+            _median, out["rate_error"], "predicted error of the count rate"
         )
-    scatter = lazy.static_from_sample(_scatter, out["rate"], dims=("y", "x"))
     return out.assign(
-        fit_ramps_scatter=_ramp_products.image(scatter, "scatter of the count rate in time")
+        fit_ramps_scatter=_over_time(_scatter, out["rate"], "scatter of the count rate in time")
     )
+
+
+def _over_time(
+    func: Callable[[np.ndarray], np.ndarray], array: xr.DataArray, long_name: str
+) -> xr.DataArray:
+    """Return an image that a sample of the rates tells."""
+    sampled = _ramps.whole_sample(array, n_sample=32)
+    return _ramp_products.image(lazy.static_from_sample(func, *sampled, dims=("y", "x")), long_name)
 
 
 def _check(method: str, sigma: float) -> None:
@@ -228,7 +236,8 @@ def _dark_rate(ds: xr.Dataset) -> xr.DataArray:
 
 def _pixel_flags(ds: xr.Dataset, known: _ramps.Detector) -> xr.DataArray:
     """Return the flags of the pixels, with those added whose gain is not known."""
-    flags = ds["dq_pixel"]
+    flags = ds["dq_pixel"].reset_coords(drop=True).drop_vars(["y", "x"], errors="ignore")
+    flags = flags.transpose("y", "x")
     return dq.set_flag(flags, ~(known.gain > 0), "NO_GAIN_VALUE") if known.gain.ndim else flags
 
 
@@ -238,27 +247,6 @@ def _median(error: np.ndarray) -> np.ndarray:
 
 def _scatter(rate: np.ndarray) -> np.ndarray:
     return point_to_point(rate.reshape(rate.shape[0], -1)).reshape(rate.shape[1:])
-
-
-def _weights(
-    fit: _ramp_methods.Fit, pattern: xr.DataArray, noise: xr.DataArray
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return the weights of the usual ramps (group, y, x), s-1, and their variance (term, y, x)."""
-    times: Readout = fit.times
-
-    def solve(pattern: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        photon, read = noise.reshape(2, -1).astype(np.float64)
-        flat = pattern.reshape(pattern.shape[0], -1)
-        weights, variance = ramp_weights(flat, photon, read, times, fit.even)
-        return weights.astype("f4").reshape(pattern.shape), variance.astype("f4").reshape(
-            noise.shape
-        )
-
-    dims = [_ramps.GROUP_DIMS, _ramps.NOISE_DIMS]
-    return xr.apply_ufunc(
-        solve, pattern, noise,
-        input_core_dims=dims, output_core_dims=dims, dask="parallelized", output_dtypes=["f4", "f4"],
-    )  # fmt: skip
 
 
 @diagnostic(fit_ramps)
