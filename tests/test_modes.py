@@ -75,6 +75,50 @@ def test_table_has_one_row_per_mode():
     assert [row["mode"] for row in modes.table()] == list(modes.names())
 
 
+def test_reads_of_each_mode_are_its_subarrays():
+    for name in modes.names():
+        mode = modes.get(name)
+        assert set(mode.reads) == set(mode.subarrays), name
+
+
+def test_frame_times_for_planning_are_those_of_the_simulator():
+    from tsoxr import simulation
+
+    for name, subarray, outputs in (
+        ("nirspec-prism", "SUB512S", None),
+        ("niriss-soss", "SUBSTRIP96", None),
+        ("nircam-grism", "SUBGRISM128", 1),
+        ("nircam-grism", "SUBGRISM128", 4),
+        ("nircam-imaging", "SUB400P", None),
+        ("miri-lrs", "SLITLESSPRISM", None),
+        ("miri-imaging", "BRIGHTSKY", None),
+    ):
+        clock = simulation.exposure(name, subarray=subarray, n_outputs=outputs).clock
+        rows = [r for r in modes.timing(name) if r["subarray"] == subarray]
+        row = next(r for r in rows if r["n_outputs"] == clock.readout.n_outputs)
+        assert row["frame_time"] == pytest.approx(clock.frame_time, abs=1e-9)
+        assert row["line_time"] == pytest.approx(clock.readout.line_clocks * 1e-5, abs=1e-9)
+        assert row["saturation"] == modes.detector(row["detector"]).saturation
+
+
+def test_dispersion_for_planning():
+    first, second, third = modes.dispersion("niriss-soss")
+    assert (first["setting"], second["setting"]) == ("niriss-soss/1", "niriss-soss/2")
+    assert first["first"] == pytest.approx(0.85, abs=0.01)
+    assert first["last"] == pytest.approx(2.83, abs=0.01)
+    # published: 0.67 nm per pixel of G395H, 1 nm of the NIRCam grism (10 Angstrom)
+    nrs1 = modes.dispersion("nirspec-g395h")[0]
+    assert nrs1["um_per_pixel"][1] == pytest.approx(6.7e-4, rel=0.02)
+    assert modes.dispersion("nircam-grism")[0]["um_per_pixel"][1] == pytest.approx(1e-3, rel=0.04)
+    for row in (first, second, third, nrs1):
+        middle = 0.5 * (row["first"] + row["last"])
+        assert row["pixel_pairs"][1] == pytest.approx(middle / 2 / row["um_per_pixel"][1], rel=0.06)
+        assert row["basis"]
+    assert modes.dispersion("miri-imaging") == []
+    with pytest.raises(tsoxr.ModeError, match="did you mean 'niriss-soss'"):
+        modes.timing("niriss-sos")
+
+
 def test_options_are_checked():
     with pytest.raises(TypeError, match="did you mean 'progress'"):
         tsoxr.set_options(progres=False)

@@ -18,7 +18,7 @@ from tsoxr.options import set_options
 from tsoxr.replay import replay
 
 if TYPE_CHECKING:
-    from tsoxr import dq, modes, plots, simulation, steps, testing
+    from tsoxr import dq, modes, plots, simulation, steps, testing, times
     from tsoxr.io import concat, open, open_tree  # noqa: A004 -- tsoxr.open, as in xarray
     from tsoxr.simulation import simulate
 
@@ -41,6 +41,7 @@ __all__ = [
     "simulation",
     "steps",
     "testing",
+    "times",
 ]
 
 _FUNCTIONS = {
@@ -49,7 +50,7 @@ _FUNCTIONS = {
     "open_tree": "tsoxr.io",
     "simulate": "tsoxr.simulation",
 }
-_MODULES = ("dq", "modes", "plots", "simulation", "steps", "testing")
+_MODULES = ("dq", "modes", "plots", "simulation", "steps", "testing", "times")
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 _accessor.install()

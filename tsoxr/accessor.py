@@ -192,8 +192,15 @@ class TsoAccessor:
         names = [n for n, v in self._ds.data_vars.items() if "diagnostic_of" in v.attrs]
         return self._ds.drop_vars(names)
 
-    def pixel_time(self) -> xr.DataArray:
-        """Return when each pixel or wavelength was read: ``time`` plus ``read_offset``.
+    def pixel_time(self, *, of: str = "integration") -> xr.DataArray:
+        """Return when each pixel, or wavelength, was measured; see `tsoxr.times.pixel_time`.
+
+        Parameters
+        ----------
+        of : {"integration", "slope"}
+            The middle of the pixel's integration from reset to last read (``time`` plus
+            ``read_offset``), or the mean time of the light that its slope measures, half a
+            frame later where all groups are used. Fit light curves with the latter.
 
         Returns
         -------
@@ -205,18 +212,9 @@ class TsoAccessor:
         SchemaError
             Without ``read_offset``.
         """
-        if "read_offset" not in self._ds.variables:
-            raise SchemaError(
-                "pixel_time needs 'read_offset', which the reader derives from the header; "
-                "this Dataset has none"
-            )
-        clock = self._ds["time"] + self._ds["read_offset"].astype("float64") / 86400.0
-        attrs = {
-            **self._ds["time"].attrs,
-            "units": "d",
-            "long_name": "mid-integration time of the pixel",
-        }
-        return clock.rename("pixel_time").assign_attrs(attrs)
+        from tsoxr import times
+
+        return times.pixel_time(self._ds, of=of)
 
     def median_image(self) -> xr.DataArray:
         """Return the median over time of the rates (y, x), or of the last group of ramps.

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tsoxr.errors import ModeError
+from tsoxr.kernels import readout_clock
+from tsoxr.kernels.wavelength import NOMINAL, wavelength_at
 from tsoxr.options import OPTIONS
 
 __all__ = [
@@ -22,11 +26,13 @@ __all__ = [
     "Detector",
     "Mode",
     "detector",
+    "dispersion",
     "get",
     "match",
     "names",
     "step_defaults",
     "table",
+    "timing",
 ]
 
 
@@ -57,7 +63,11 @@ class Detector:
 
 @dataclass(frozen=True)
 class Mode:
-    """An observing mode: where its axes lie, what it covers, its step defaults."""
+    """An observing mode: where its axes lie, what it covers, its step defaults.
+
+    ``reads`` holds for each subarray the pixels of a line, the lines, and the numbers of
+    outputs that it can be read with.
+    """
 
     name: str
     title: str
@@ -70,12 +80,13 @@ class Mode:
     wavelength_range: tuple[float, float] | None = None
     imaging: bool = False
     match: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    reads: dict[str, tuple[int, ...]] = field(default_factory=dict)
     step_defaults: dict[str, dict[str, Default]] = field(default_factory=dict)
 
 
 _FIELDS = {
     "title", "instrument", "detectors", "subarrays", "spatial_dim", "dispersion_dim",
-    "orders", "wavelength_range", "imaging", "match",
+    "orders", "wavelength_range", "imaging", "match", "reads",
 }  # fmt: skip
 
 
@@ -119,6 +130,7 @@ def _mode(name: str, values: dict[str, Any]) -> Mode:
         k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in _FIELDS
     }
     own["match"] = {k: tuple(v) for k, v in values.get("match", {}).items()}
+    own["reads"] = {k: tuple(v) for k, v in values.get("reads", {}).items()}
     steps = {k: _defaults(v, f"{name}.{k}") for k, v in values.items() if k not in _FIELDS}
     return Mode(name=name, step_defaults=steps, **own)
 
@@ -226,3 +238,120 @@ def table() -> list[dict[str, Any]]:
         }
         for mode in _modes(OPTIONS.modes).values()
     ]
+
+
+def timing(mode: str) -> list[dict[str, Any]]:
+    """Return how fast a mode is read and how much its pixels hold, for planning.
+
+    Parameters
+    ----------
+    mode : str
+        Name of a mode.
+
+    Returns
+    -------
+    list of dict
+        One row for each subarray and number of outputs: ``subarray``, ``n_outputs``,
+        ``frame_time`` (s, from the clocks of the read-out), ``line_time`` (s), and for the
+        mode's first detector ``detector``, ``saturation`` (DN) and ``full_well`` (electron,
+        saturation times gain).
+
+    Raises
+    ------
+    ModeError
+        For an unknown mode.
+
+    Notes
+    -----
+    An integration of G groups of one frame takes G + 1 frame times, of which G - 1 are
+    measured by the slope.
+
+    Examples
+    --------
+    >>> row = timing("nirspec-prism")[0]
+    >>> row["subarray"], round(row["frame_time"], 5)
+    ('SUB512', 0.22616)
+    """
+    known = get(mode)
+    constants = detector(known.detectors[0])
+    rows = []
+    for subarray, (n_fast, n_slow, *outputs) in known.reads.items():
+        for n in outputs:
+            line, frame = _clocks(known, subarray, n_fast, n_slow, n)
+            rows.append(
+                {
+                    "subarray": subarray,
+                    "n_outputs": n,
+                    "frame_time": frame * readout_clock.CLOCK,
+                    "line_time": line * readout_clock.CLOCK,
+                    "detector": constants.name,
+                    "saturation": constants.saturation,
+                    "full_well": constants.saturation * constants.gain,
+                }
+            )
+    return rows
+
+
+def _clocks(mode: Mode, subarray: str, n_fast: int, n_slow: int, n_outputs: int) -> tuple[int, int]:
+    if mode.instrument == "MIRI":
+        row = readout_clock.MIRI_ROW_CLOCKS[subarray]
+        return row, readout_clock.miri_frame_clocks(n_slow, row)
+    line = n_fast // n_outputs + readout_clock.LINE_OVERHEAD
+    return line, readout_clock.near_infrared_frame_clocks(n_fast, n_slow, n_outputs)
+
+
+def dispersion(mode: str) -> list[dict[str, Any]]:
+    """Return which wavelengths a mode sees and how finely, for planning.
+
+    Parameters
+    ----------
+    mode : str
+        Name of a mode.
+
+    Returns
+    -------
+    list of dict
+        One row for each detector, order or filter with a built-in relation: ``setting``,
+        ``first`` and ``last`` (um) of the wavelengths that fall on the detector,
+        ``n_pixels`` between them, ``um_per_pixel`` and ``pixel_pairs`` (the wavelength over
+        that of two pixels) at the first, middle and last wavelength, and ``basis``, the
+        calibration behind it. Empty for imaging.
+
+    Raises
+    ------
+    ModeError
+        For an unknown mode.
+
+    Notes
+    -----
+    ``pixel_pairs`` is an upper limit of the resolving power: that of an instrument whose
+    lines are two pixels wide. The lines' true widths are not in this table.
+
+    Examples
+    --------
+    >>> row = dispersion("nirspec-prism")[0]
+    >>> round(row["first"], 2), [round(r) for r in row["pixel_pairs"]]
+    (0.5, [99, 155, 404])
+    """
+    rows = []
+    for key, relation in NOMINAL.items():
+        if key.split("/")[0] != get(mode).name:
+            continue
+        pixel = np.arange(2048 if not relation.subarrays else 512)
+        seen = wavelength_at(relation, pixel)
+        lit = np.flatnonzero(np.isfinite(seen))
+        wave = np.sort(seen[lit])
+        step = np.gradient(wave)
+        places = [0, wave.size // 2, wave.size - 1]
+        rows.append(
+            {
+                "setting": key,
+                "first": float(wave[0]),
+                "last": float(wave[-1]),
+                "n_pixels": int(lit.size),
+                "um_per_pixel": tuple(float(step[i]) for i in places),
+                "pixel_pairs": tuple(float(wave[i] / (2 * step[i])) for i in places),
+                "basis": relation.basis,
+            }
+        )
+    return rows

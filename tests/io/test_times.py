@@ -114,3 +114,23 @@ def test_sources_are_tried_in_their_order():
         {}, numbers, {"int_mid_BJD_TDB": "none", "TDB-MID": good, "int_mid_MJD_UTC": good}
     )
     assert times.common_source([clock]) == ("TDB-MID", None)
+
+
+def test_utc_stands_beside_barycentric_times(tmp_path, make):
+    ds = tsoxr.open(make.uncal(tmp_path / "a.fits", RAW))
+    np.testing.assert_array_equal(ds["time_utc"], make.int_times(1, 4)["int_mid_MJD_UTC"])
+    assert ds.attrs["time_source_accuracy"] == pytest.approx(0.12)
+    bare = opened(make.uncal(tmp_path / "b.fits", RAW, times=False, EXPSTART=0.0), "no INT_TIMES")
+    assert "time_utc" not in bare
+    assert "time_source_accuracy" not in bare.attrs  # counts from the start of the exposure
+
+
+def test_a_segment_without_utc_still_joins(tmp_path, make):
+    make.uncal(tmp_path / "a.fits", RAW, first=1, EXSEGNUM=1)
+    rows = make.int_times(5, 8, int_mid_MJD_UTC=0.0)
+    make.uncal(tmp_path / "b.fits", RAW, first=5, EXSEGNUM=2, times=rows)
+    ds = tsoxr.open(str(tmp_path / "*.fits"))
+    np.testing.assert_array_equal(ds["time"], make.mid_bjd(np.arange(1, 9)))
+    np.testing.assert_array_equal(np.isfinite(ds["time_utc"]), np.arange(8) < 4)
+    with pytest.raises(tsoxr.SchemaError, match="have no UTC"):
+        tsoxr.times.barycentric(ds, ra=10.0, dec=20.0)

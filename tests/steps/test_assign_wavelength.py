@@ -195,7 +195,7 @@ def test_arrays_and_functions():
         lambda x, y: 12 - 7 * y / 415 + 0 * x,
     ):
         np.testing.assert_allclose(assign_wavelength(ds, source).wavelength.values, image)
-    assert "function" in assign_wavelength(ds, lambda x, y: 1 + x / 9).attrs["wavelength_source"]
+    assert "function" in assign_wavelength(ds, lambda x, y: 1 + y / 90).attrs["wavelength_source"]
 
 
 @pytest.mark.parametrize(
@@ -249,3 +249,125 @@ def test_imaging_is_left_alone():
     assert "wavelength" not in out.coords
     assert "imaging" in note_of(out)
     out.tso.plot.assign_wavelength()
+
+
+# ------------------------------------------------------- polynomials and what does not fit
+
+PASTASOSS = "niriss_soss/jwst_niriss_gr700xd_wavelength_model_order{}.json"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("order", "low", "high"), [(1, 80, 2035), (2, 700, 1600)])
+def test_the_models_of_pastasoss(real_data_dir, order, low, high):
+    path = real_data_dir / PASTASOSS.format(order)
+    for angle in (245.70, 245.76, 245.85):
+        ds = frame("niriss-soss", fits_header=json.dumps({"PRIMARY": {"PWCPOS": angle}}))
+        model = along_trace(assign_wavelength(ds, path, order=order))
+        nominal = along_trace(assign_wavelength(ds, order=order))
+        # what the built-in relation departs from its calibration, 4e-4 and 5e-4 um
+        assert np.nanmax(np.abs(model - nominal)[low:high]) < 5e-4
+    assert "json" in assign_wavelength(ds, path, order=order).attrs["wavelength_source"]
+    far = frame("niriss-soss", fits_header=json.dumps({"PRIMARY": {"PWCPOS": 246.2}}))
+    assert "outside the range" in note_of(assign_wavelength(far, path, order=order))
+
+
+def test_polynomials_of_the_full_detector():
+    """The published polynomial of the NIRCam grism, against the relation that was fitted to it."""
+    sun = {"coefficients": (3.92693691, 0.981165339, 1.66653554e-3, -2.87412352e-3),
+           "center": 1571, "scale": 1000, "pixel_range": (20, 1670), "detector": "NRCALONG"}  # fmt: skip
+    ds = frame("nircam-grism", fits_header=json.dumps({"PRIMARY": {"FILTER": "F322W2"}}))
+    given, nominal = along_trace(assign_wavelength(ds, sun)), along_trace(assign_wavelength(ds))
+    assert np.nanmax(np.abs(given - nominal)) < 2e-5
+    assert np.isnan(given[:20]).all()
+    part = frame("nircam-grism", x_start=513).isel(x=slice(0, 1024))
+    np.testing.assert_allclose(along_trace(assign_wavelength(part, sun)), given[512:1536])
+    with pytest.raises(ValueError, match="is of detector NRCALONG, the data are of NRCBLONG"):
+        assign_wavelength(frame("nircam-grism", detector="NRCBLONG"), sun)
+
+
+def test_polynomials_in_files(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"coefficients": [1.0, 2e-3], "subarray": ["SUB512", "SUB512S"]}))
+    ds = assign_wavelength(frame("nirspec-prism"), path)
+    np.testing.assert_allclose(along_trace(ds), 1.0 + 2e-3 * np.arange(512))
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"mine.json is not JSON"):
+        assign_wavelength(frame("nirspec-prism"), path)
+
+
+def test_air_velocity_and_units():
+    line = np.linspace(0.6, 5.0, 512)
+    plain = assign_wavelength(frame("nirspec-prism"), line).wavelength
+    assert plain.attrs["medium"] == "vacuum"
+    assert plain.attrs["velocity"] == 0.0
+    air = assign_wavelength(frame("nirspec-prism"), line, medium="air").wavelength
+    ratio = (air / plain).values
+    assert ((ratio > 1.00027) & (ratio < 1.00028)).all()  # air of 15 C, beyond 0.6 um
+    fast = assign_wavelength(frame("nirspec-prism"), line, velocity=29.9792458).wavelength
+    np.testing.assert_allclose(fast, plain * 1.0001, rtol=1e-12)
+    cards = json.dumps({"PRIMARY": {}, "SCI": {"VELOSYS": -29979.2458}})
+    ours = assign_wavelength(frame("nirspec-prism", fits_header=cards), line, velocity="header")
+    np.testing.assert_allclose(ours.wavelength, fast, rtol=1e-12)
+    nm = xr.DataArray(line * 1e3, dims="x", attrs={"units": "nm"})
+    np.testing.assert_allclose(assign_wavelength(frame("nirspec-prism"), nm).wavelength, plain)
+    from astropy import units
+
+    quantity = line * 1e4 * units.AA
+    np.testing.assert_allclose(
+        assign_wavelength(frame("nirspec-prism"), quantity).wavelength, plain
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        (5 - abs(np.arange(512) - 400.0) / 200, {}, "turn at pixel 400 of line 0"),
+        (0.5 + np.repeat(np.arange(1, 257) / 100, 2), {}, "do not rise or fall all along x"),
+        (xr.DataArray(np.arange(512.0), dims="x", attrs={"units": "K"}), {}, "wavelengths in 'K'"),
+        ({"coefficient": [1, 2]}, {}, "has keys"),
+        ({"coefficients": [1.0]}, {}, "two coefficients or more"),
+        (np.linspace(1, 2, 512), {"medium": "water"}, "'vacuum' or 'air'"),
+        (np.linspace(1, 2, 512), {"velocity": 1e9}, "at most 3000"),
+        (np.linspace(1, 2, 512), {"velocity": "header"}, "needs the keyword VELOSYS"),
+    ],
+)
+def test_sources_that_do_not_fit(source, options, message):
+    with pytest.raises(ValueError, match=message):
+        assign_wavelength(frame("nirspec-prism"), source, **options)
+
+
+def test_files_of_another_exposure_are_refused(tmp_path):
+    from astropy.io import fits
+
+    image = np.broadcast_to(np.linspace(600.0, 5000.0, 512), (32, 512)).astype(np.float32)
+
+    def file(**cards):
+        hdu = fits.ImageHDU(image, name="WAVELENGTH")
+        hdu.header["BUNIT"] = "nm"
+        path = tmp_path / "calints.fits"
+        fits.HDUList([fits.PrimaryHDU(header=fits.Header(cards)), hdu]).writeto(
+            path, overwrite=True
+        )
+        return path
+
+    good = assign_wavelength(frame("nirspec-prism"), file(DETECTOR="NRS1", SUBARRAY="SUB512"))
+    assert float(good.wavelength[0, -1]) == pytest.approx(5.0)
+    with pytest.raises(ValueError, match="is of subarray SUB2048, the data are of SUB512"):
+        assign_wavelength(frame("nirspec-prism"), file(DETECTOR="NRS1", SUBARRAY="SUB2048"))
+    with pytest.raises(ValueError, match="is of detector NRS2, the data are of NRS1"):
+        assign_wavelength(frame("nirspec-prism"), file(DETECTOR="NRS2"))
+
+
+@pytest.mark.real_data
+def test_a_trace_table_serves_both_strips(real_data_dir):
+    path = real_data_dir / "niriss_soss" / "jwst_niriss_spectrace_0023.fits"
+    strip = along_trace(assign_wavelength(frame("niriss-soss"), path))
+    whole = along_trace(assign_wavelength(frame("niriss-soss", subarray="SUBSTRIP256"), path))
+    np.testing.assert_array_equal(strip, whole)
+    nominal = along_trace(assign_wavelength(frame("niriss-soss")))
+    off = (strip - nominal) / np.gradient(nominal)
+    assert np.nanmax(np.abs(off[10:2000])) < 2.5  # two calibrations: 0.5 to 2 pixels apart
+    with pytest.raises(
+        ValueError, match="of subarray SUBSTRIP256, SUBSTRIP96, the data are of FULL"
+    ):
+        assign_wavelength(frame("niriss-soss", subarray="FULL"), path)

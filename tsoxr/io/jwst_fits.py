@@ -55,9 +55,11 @@ def read(
     ny, nx = file.arrays["SCI"].shape[-2:]
     y0, x0, subarray = _cutout(file, ny, nx)
     attrs = header.attributes(file.primary, file.sci, kind=kind, where=file.name, shape=subarray)
-    attrs |= {"tso_source": json.dumps([file.path]), "time_source": source}
+    attrs |= {"tso_source": json.dumps([file.path]), **times.attributes(source)}
+    attrs |= readout.compared_with_header(attrs, *subarray)
     coords = {
         "time": times.coordinate(clock.times[source], source),
+        **times.utc_coordinate(clock, source),
         **_common_coords(file, kind),
         "y": schema.label(
             xr.DataArray(np.arange(y0, y0 + ny, dtype=np.int32), dims="y"), kind, "y"

@@ -15,22 +15,19 @@ import xarray as xr
 
 from tsoxr import schema
 from tsoxr.errors import SchemaError
+from tsoxr.kernels import readout_clock
+from tsoxr.kernels.readout_clock import CLOCK, LINE_OVERHEAD
 
-__all__ = ["group_time", "integration_interval", "n_outputs", "read_offset", "reference_pixels"]
+__all__ = [
+    "compared_with_header",
+    "frame_time",
+    "group_time",
+    "integration_interval",
+    "n_outputs",
+    "read_offset",
+    "reference_pixels",
+]
 
-CLOCK = 1e-5
-"""Time of one sample, s."""
-
-LINE_OVERHEAD = 12
-"""Samples between lines, near-infrared detectors."""
-
-MIRI_ROW_CLOCKS = {
-    "SLITLESSPRISM": 28, "SUB64": 28, "SUB128": 44, "SUB256": 96, "BRIGHTSKY": 162, "FULL": 271,
-}  # fmt: skip
-"""Samples per row with one sample per pixel; they reproduce the published frame times."""
-
-MIRI_SKIPPED_ROW_CLOCKS = 7
-MIRI_ROWS = 1024
 BORDER = 4
 """Width of the frame of reference pixels."""
 
@@ -84,16 +81,57 @@ def read_offset(attrs: Mapping[str, Any], ny: int, nx: int) -> xr.DataArray:
     i_fast = _reading_order(sizes[fast], attrs["fast_direction"])
     i_slow = _reading_order(sizes[slow], attrs["slow_direction"])
     if attrs["instrument"] == "MIRI":
-        line = _miri_row_clocks(attrs, sizes[slow])
-        within = (i_fast // 4) * int(attrs.get("n_samples", 1))
+        ticks = readout_clock.interleaved_ticks(
+            i_fast, i_slow, _miri_row_clocks(attrs, sizes[slow]), int(attrs.get("n_samples", 1))
+        )
     else:
-        width = -(-sizes[fast] // int(attrs.get("n_outputs", 1)))
-        output, within = np.divmod(i_fast, width)
-        within = np.where(output % 2 == 1, width - 1 - within, within)
-        line = width + LINE_OVERHEAD
-    delay = (i_slow[:, None] * line + within[None, :]) * CLOCK
-    array = xr.DataArray(delay.astype("float32"), dims=(slow, fast)).transpose("y", "x")
+        ticks = readout_clock.near_infrared_ticks(i_fast, i_slow, int(attrs.get("n_outputs", 1)))
+    delay = (ticks * CLOCK).astype("float32")
+    array = xr.DataArray(delay, dims=(slow, fast)).transpose("y", "x")
     return schema.label(array, "ramps", "read_offset")
+
+
+def compared_with_header(attrs: Mapping[str, Any], ny: int, nx: int) -> dict[str, float]:
+    """Return the attribute that tells whether the clocks explain the header's frame time, s.
+
+    ``frame_time_difference`` is the keyword TFRAME less the frame time of the clocks: zero
+    where the formula that `read_offset` goes by holds. Empty where one of them is unknown.
+    """
+    made = frame_time(attrs, ny, nx)
+    if made is None or "frame_time" not in attrs:
+        return {}
+    return {"frame_time_difference": round(float(attrs["frame_time"]) - made, 9)}
+
+
+def frame_time(attrs: Mapping[str, Any], ny: int, nx: int) -> float | None:
+    """Return the time of one frame as the clocks of the read-out give it, s.
+
+    Parameters
+    ----------
+    attrs : mapping
+        As for `read_offset`.
+    ny, nx : int
+        Size of the subarray, pixels.
+
+    Returns
+    -------
+    float or None
+        ``None`` for a subarray of MIRI, or a number of samples, whose clocks are not known.
+
+    Examples
+    --------
+    >>> attrs = dict(fast_dim="y", instrument="NIRSPEC", n_outputs=1)
+    >>> round(frame_time(attrs, 32, 512), 5)
+    0.22616
+    """
+    if attrs["instrument"] == "MIRI":
+        row = readout_clock.MIRI_ROW_CLOCKS.get(str(attrs.get("subarray", "")))
+        if row is None or int(attrs.get("n_samples", 1)) != 1:
+            return None
+        return readout_clock.miri_frame_clocks(ny, row) * CLOCK
+    n_fast, n_slow = (ny, nx) if attrs["fast_dim"] == "y" else (nx, ny)
+    outputs = int(attrs.get("n_outputs", 1))
+    return readout_clock.near_infrared_frame_clocks(n_fast, n_slow, outputs) * CLOCK
 
 
 def _reading_order(size: int, direction: Any) -> np.ndarray:
@@ -102,7 +140,7 @@ def _reading_order(size: int, direction: Any) -> np.ndarray:
 
 
 def _miri_row_clocks(attrs: Mapping[str, Any], n_rows: int) -> float:
-    known = MIRI_ROW_CLOCKS.get(str(attrs.get("subarray", "")))
+    known = readout_clock.MIRI_ROW_CLOCKS.get(str(attrs.get("subarray", "")))
     if known is not None and int(attrs.get("n_samples", 1)) == 1:
         return known
     if "frame_time" not in attrs:
@@ -110,8 +148,7 @@ def _miri_row_clocks(attrs: Mapping[str, Any], n_rows: int) -> float:
             f"read_offset: row clocks of MIRI subarray {attrs.get('subarray')!r} are not known and there "
             "is no 'frame_time' to derive them from; add the keyword TFRAME"
         )
-    clocks = float(attrs["frame_time"]) / CLOCK
-    return (clocks - (MIRI_ROWS - n_rows) * MIRI_SKIPPED_ROW_CLOCKS) / n_rows
+    return readout_clock.miri_row_clocks(n_rows, float(attrs["frame_time"]) / CLOCK)
 
 
 def n_outputs(header: Mapping[str, Any], n_fast: int, n_slow: int) -> int:

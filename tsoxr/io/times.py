@@ -18,7 +18,17 @@ import xarray as xr
 from tsoxr import schema
 from tsoxr.io.readout import integration_interval
 
-__all__ = ["SOURCES", "Clock", "clock", "column", "common_source", "coordinate"]
+__all__ = [
+    "CLOCK_ACCURACY",
+    "SOURCES",
+    "Clock",
+    "attributes",
+    "clock",
+    "column",
+    "common_source",
+    "coordinate",
+    "utc_coordinate",
+]
 
 SOURCES = ("int_mid_BJD_TDB", "TDB-MID", "int_mid_MJD_UTC", "MJD-AVG", "EXPSTART", "cadence")
 """Where times may come from, best first; the Dataset's attribute ``time_source`` names it."""
@@ -29,6 +39,10 @@ _NAMES = {
     "utc": "MJD_UTC, mid-integration (not barycentric)",
     "none": "time since the start of the exposure, mid-integration",
 }
+CLOCK_ACCURACY = (0.12, "offset of the observatory's clock, Shaw et al. 2025 (AJ 169)")
+"""How far times may be off in absolute terms, s, and who measured it."""
+
+_UTC_SOURCES = ("int_mid_MJD_UTC", "MJD-AVG")
 _DAY = 86400.0
 _JULIAN_DATE_OF_MJD_0 = 2400000.5
 
@@ -160,3 +174,32 @@ def coordinate(times: np.ndarray, source: str) -> xr.DataArray:
     scale = _SCALES.get(source, "utc")
     array = xr.DataArray(np.asarray(times, dtype=np.float64), dims="time")
     return schema.label(array, "rates", "time", time_scale=scale, long_name=_NAMES[scale])
+
+
+def attributes(source: str) -> dict[str, str | float]:
+    """Return the attributes that say where the times come from and how good the clock is.
+
+    ``time_source_accuracy`` (s) is absolute and not there for times that count from the start of
+    the exposure. Within an exposure the clock counts samples of 10 us.
+    """
+    said: dict[str, str | float] = {"time_source": source}
+    if _SCALES.get(source) != "none":
+        said |= {
+            "time_source_accuracy": CLOCK_ACCURACY[0],
+            "time_source_accuracy_from": CLOCK_ACCURACY[1],
+        }
+    return said
+
+
+def utc_coordinate(clock: Clock, source: str) -> dict[str, xr.DataArray]:
+    """Return the coordinate ``time_utc`` (time), MJD UTC, beside barycentric times.
+
+    It is empty where ``time`` is not barycentric, and NaN where the file has no usable UTC,
+    so that all segments of an exposure have the same coordinates.
+    """
+    if _SCALES.get(source) != "tdb":
+        return {}
+    name = next((n for n in _UTC_SOURCES if n in clock.times), None)
+    values = clock.times[name] if name else np.full_like(clock.times[source], np.nan)
+    array = schema.label(xr.DataArray(values, dims="time"), "rates", "time_utc")
+    return {"time_utc": array}

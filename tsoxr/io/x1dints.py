@@ -247,7 +247,7 @@ def read(spectra: Spectra, source: str, clock: times.Clock) -> xr.Dataset:
     attrs |= {
         "detector": spectra.detector,
         "tso_source": json.dumps([file.path]),
-        "time_source": source,
+        **times.attributes(source),
     }
     with_units = {"units": spectra.unit}
     variables = {
@@ -261,6 +261,7 @@ def read(spectra: Spectra, source: str, clock: times.Clock) -> xr.Dataset:
         variables["n_pixels"] = _label(middle.astype(np.float32), "n_pixels")
     coords = {
         "time": times.coordinate(clock.times[source], source),
+        **times.utc_coordinate(clock, source),
         "integration": _label(spectra.integrations, "integration"),
         "segment": _label(spectra.segments, "segment"),
         "wavelength": _label(wavelength, "wavelength"),

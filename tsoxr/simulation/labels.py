@@ -74,6 +74,9 @@ def attributes(exposure: Exposure, kind: str) -> dict[str, Any]:
         "group_gap": exposure.clock.group_gap,
         "n_samples": 1,
         "time_source": "simulated clock",
+        "time_source_accuracy": 0.0,
+        "time_source_accuracy_from": "the simulation",
+        "frame_time_difference": 0.0,
         "n_integrations": exposure.n_integrations,
         "n_outputs": readout.n_outputs,
         "gain_factor": 1.0,
@@ -114,6 +117,7 @@ def time_coordinates(exposure: Exposure) -> dict[str, xr.Variable]:
     x, y = (along, across) if exposure.setup.dispersion_dim == "x" else (across, along)
     values = {
         "time": time,
+        "time_utc": exposure.clock.utc(0.5),
         "integration": np.arange(1, n + 1, dtype=np.int32),
         "segment": np.ones(n, dtype=np.int16),
         "jitter_x": (scale * x).astype(np.float32),

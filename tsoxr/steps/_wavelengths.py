@@ -6,14 +6,23 @@ the subarray, counted from 0, as in its coordinates ``y`` and ``x``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-__all__ = ["from_array", "from_callable", "from_file", "pixel_grid", "spread"]
+from tsoxr.steps._wavelength_models import to_micron
+
+__all__ = ["check_place", "from_array", "from_callable", "from_file", "pixel_grid", "spread"]
+
+_SAME_PIXELS = (
+    {"SUBSTRIP96", "SUBSTRIP256"},
+    {"SUB512", "SUB512S"},
+    {"SUBGRISM64", "SUBGRISM128", "SUBGRISM256"},
+)
+"""Subarrays that hold the same pixels along the dispersion: a table of one serves the others."""
 
 _PIXEL_NAMES = ("pixel", "x", "y", "column", "row")
 
@@ -31,6 +40,41 @@ def spread(ds: xr.Dataset, along: np.ndarray) -> np.ndarray:
     shape = (ds.sizes["y"], ds.sizes["x"])
     column = along[:, None] if ds.attrs["dispersion_dim"] == "y" else along[None, :]
     return np.broadcast_to(np.asarray(column, dtype=np.float64), shape).copy()
+
+
+def check_place(
+    ds: xr.Dataset, source: Mapping[str, Any], where: str, *, along_only: bool = False
+) -> None:
+    """Refuse a source that says it is of another detector or subarray.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Rates.
+    source : mapping
+        What may hold ``detector`` and ``subarray``, in lower or upper case.
+    where : str
+        Name of the source.
+    along_only : bool
+        The source tells nothing across the dispersion.
+
+    Raises
+    ------
+    ValueError
+        Where both tell and differ.
+    """
+    for name in ("detector", "subarray"):
+        said = source.get(name, source.get(name.upper()))
+        own = str(ds.attrs.get(name, "")).upper()
+        any_of = [said] if isinstance(said, str) else list(said or [])
+        allowed = {str(one).strip().upper() for one in any_of}
+        if along_only:
+            allowed |= {a for group in _SAME_PIXELS if group & allowed for a in group}
+        if own and allowed and own not in allowed and not allowed & {"N/A", "ANY", "GENERIC", ""}:
+            raise ValueError(
+                f"assign_wavelength: {where} is of {name} {', '.join(sorted(allowed))}, the data are of {own}; "
+                "give the source of this exposure"
+            )
 
 
 def from_callable(ds: xr.Dataset, function: Callable[..., Any]) -> np.ndarray:
@@ -60,7 +104,10 @@ def from_array(ds: xr.Dataset, array: Any) -> np.ndarray:
         array = array.transpose(*[d for d in ("y", "x") if d in dims])
         for d in (d for d in array.dims if d in array.coords and d in ds.coords):
             array = array.reindex({d: ds[d].values})
-    values = np.asarray(array, dtype=np.float64)
+    unit = getattr(array, "unit", None)  # of a quantity
+    if isinstance(array, xr.DataArray):
+        unit = array.attrs.get("units")
+    values = to_micron(getattr(array, "value", array), unit, "the array")
     if values.shape == (ds.sizes[dispersion],):
         return spread(ds, values)
     if values.shape != (ds.sizes["y"], ds.sizes["x"]):
@@ -86,6 +133,12 @@ def from_file(ds: xr.Dataset, path: Path, order: int) -> np.ndarray:
 
 def _interpolated(ds: xr.Dataset, pixel: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
     """Interpolate a table linearly to the pixels; NaN beyond its ends and in its gaps."""
+    good = np.isfinite(pixel) & np.isfinite(wavelength)
+    pixel, wavelength = pixel[good], wavelength[good]
+    if pixel.size < 2:
+        raise ValueError(
+            f"assign_wavelength: the table has {pixel.size} rows with pixel and wavelength; it needs two or more"
+        )
     rank = np.argsort(pixel, kind="stable")
     y, x = pixel_grid(ds)
     along = y if ds.attrs["dispersion_dim"] == "y" else x
@@ -139,17 +192,20 @@ def _from_fits(ds: xr.Dataset, path: Path, order: int) -> np.ndarray:
         images = [h for h in file if h.name == "WAVELENGTH" and h.data is not None]
         if images:
             header = file["SCI"].header if "SCI" in file else images[0].header
-            return _placed(ds, np.asarray(images[0].data, dtype=np.float64), header, path.name)
+            check_place(ds, file[0].header, path.name)
+            image = to_micron(images[0].data, images[0].header.get("BUNIT"), path.name)
+            return _placed(ds, image, header, path.name)
         wanted = ds.attrs["dispersion_dim"].upper()
         for hdu in (h for h in file if isinstance(h, fits.BinTableHDU)):
             names = {n.upper(): n for n in hdu.columns.names}
             column = next((names[n] for n in ("PIXEL", wanted) if n in names), None)
             own = hdu.header.get("ORDER", hdu.header.get("SPORDER", order))
             if "WAVELENGTH" in names and column is not None and int(own) == order:
+                check_place(ds, file[0].header, path.name, along_only=True)
                 pixel = np.asarray(hdu.data[column], dtype=np.float64)
-                return _interpolated(
-                    ds, pixel, np.asarray(hdu.data[names["WAVELENGTH"]], np.float64)
-                )
+                unit = hdu.columns[names["WAVELENGTH"]].unit
+                values = to_micron(hdu.data[names["WAVELENGTH"]], unit, path.name)
+                return _interpolated(ds, pixel, values)
     raise ValueError(
         f"assign_wavelength: {path.name} has neither an image WAVELENGTH nor a table of order {order} with "
         f"columns WAVELENGTH and PIXEL (or {wanted}); give another file"
