@@ -80,3 +80,15 @@ def test_background_takes_its_mean_off():
     mean = (20 * factor[0, 0] + 10 * factor[1, 0]) / 30
     np.testing.assert_allclose(out[:, 0], factor[:, 0] - mean)
     np.testing.assert_array_equal(out[:, 3], factor[:, 3])
+
+
+def test_background_takes_a_straight_line_off():
+    rng = np.random.default_rng(4)
+    factor = covariance_factor(covariance(rng)).reshape(N_SPACE, N_OUTPUT, -1)
+    inside = np.ones((N_SPACE, N_ALONG), bool)
+    inside[2] = False
+    out = relative_to_background(factor, inside, EDGES, order=1)
+    rows = np.flatnonzero(inside[:, 0])
+    fit = np.polynomial.polynomial.polyfit(rows, factor[rows, 1], 1)
+    line = fit[0] + np.arange(N_SPACE)[:, None] * fit[1]
+    np.testing.assert_allclose(out[:, 1], factor[:, 1] - line, atol=1e-9)

@@ -37,8 +37,10 @@ def covariance_factor(covariance: np.ndarray) -> np.ndarray:
     return (vector * np.sqrt(np.maximum(value, 0.0)))[:, ::-1]
 
 
-def relative_to_background(factor: np.ndarray, inside: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the factor of levels from which the mean level of background lines was taken.
+def relative_to_background(
+    factor: np.ndarray, inside: np.ndarray, edges: np.ndarray, order: int = 0
+) -> np.ndarray:
+    """Return the factor of levels from which those of background lines were taken.
 
     Parameters
     ----------
@@ -48,6 +50,8 @@ def relative_to_background(factor: np.ndarray, inside: np.ndarray, edges: np.nda
         Pixels of the background.
     edges : (output + 1,) int
         Dispersion index at which each output begins, and the end.
+    order : int
+        Degree of the polynomial across dispersion that was taken off; 0 is the mean.
 
     Returns
     -------
@@ -57,8 +61,10 @@ def relative_to_background(factor: np.ndarray, inside: np.ndarray, edges: np.nda
     out = factor.astype(np.float64)
     for o, (begin, end) in enumerate(pairwise(edges)):
         count = inside[:, begin:end].sum(axis=1, dtype=np.float64)
-        if count.any():
-            out[:, o] -= count @ out[:, o] / count.sum()
+        if (count > 0).sum() > order:
+            terms = np.vander(np.linspace(-1, 1, count.size), order + 1)
+            weighted = count[:, None] * terms
+            out[:, o] -= terms @ np.linalg.solve(terms.T @ weighted, weighted.T @ out[:, o])
     return out
 
 

@@ -16,7 +16,14 @@ from tsoxr import lazy, schema
 from tsoxr.kernels import level_errors as kernel
 from tsoxr.steps import _stripes
 
-__all__ = ["SQUARED", "factor_of_lines", "labelled", "of_spectra", "relative_to_background"]
+__all__ = [
+    "SQUARED",
+    "edges_of",
+    "factor_of_lines",
+    "labelled",
+    "of_spectra",
+    "relative_to_background",
+]
 
 SQUARED = {"DN s-1": "DN2 s-2", "MJy": "MJy2", "MJy sr-1": "MJy2 sr-2"}
 """Units of variances."""
@@ -32,7 +39,7 @@ def factor_of_lines(ds: xr.Dataset) -> xr.DataArray | None:
         return _bare(ds["level_factor"]).transpose(space, "output", "level_mode")
     if "level_variance" not in ds or ds["level_variance"].dims != (space,):
         return None
-    n_outputs = _edges(ds).size - 1
+    n_outputs = edges_of(ds).size - 1
     own = np.eye(ds.sizes[space] * n_outputs).reshape(ds.sizes[space], n_outputs, -1)
     error = np.sqrt(_bare(ds["level_variance"]).fillna(0.0))
     return error * xr.DataArray(own, dims=(space, "output", "level_mode"))
@@ -42,7 +49,7 @@ def _bare(array: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(array.variable.data, dims=array.dims)
 
 
-def _edges(ds: xr.Dataset) -> np.ndarray:
+def edges_of(ds: xr.Dataset) -> np.ndarray:
     """Return where the outputs begin along the spectrum, and the end."""
     along = ds.attrs["dispersion_dim"]
     if ds.attrs["fast_dim"] != along:
@@ -57,18 +64,18 @@ def labelled(factor: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
 
 
 def relative_to_background(
-    ds: xr.Dataset, factor: xr.DataArray, inside: xr.DataArray
+    ds: xr.Dataset, factor: xr.DataArray, inside: xr.DataArray, order: int = 0
 ) -> xr.DataArray:
-    """Return the factor after the mean of the background pixels was taken from each column."""
+    """Return the factor after a polynomial through background pixels was taken from each column."""
     space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
     dims = (space, "output", "level_mode")
     return lazy.static_from_sample(
-        partial(_relative, _edges(ds)), factor, inside.transpose(space, along), dims=dims
+        partial(_relative, edges_of(ds), order), factor, inside.transpose(space, along), dims=dims
     )
 
 
-def _relative(edges: np.ndarray, factor: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    return kernel.relative_to_background(factor, inside > 0, edges)
+def _relative(edges: np.ndarray, order: int, factor: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    return kernel.relative_to_background(factor, inside > 0, edges, order)
 
 
 def of_spectra(ds: xr.Dataset, weight: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray] | None:
@@ -78,7 +85,7 @@ def of_spectra(ds: xr.Dataset, weight: xr.DataArray) -> tuple[xr.DataArray, xr.D
         return None
     space, along = weight.dims
     return xr.apply_ufunc(
-        partial(kernel.level_errors, edges=_edges(ds)), weight, factor,
+        partial(kernel.level_errors, edges=edges_of(ds)), weight, factor,
         input_core_dims=[[space, along], [space, "output", "level_mode"]],
         output_core_dims=[[along, "level_mode"], [along]],
         exclude_dims={"level_mode"}, dask="parallelized", output_dtypes=["f8", "f8"],

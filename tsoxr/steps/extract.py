@@ -164,6 +164,11 @@ def _check(method: str, half_width: float, window: int | None, min_fraction: flo
 
 
 def _check_order(ds: xr.Dataset, order: int) -> None:
+    if ds.attrs.get("rectified"):
+        raise TsoError(
+            "extract: these rates are rectified, which is for looking at them; extract follows the trace in "
+            "the frame as it is; extract from the rates before rectify"
+        )
     for name, call in (
         ("trace_center", "find_trace(spectral_order"),
         ("wavelength", "assign_wavelength(order"),

@@ -1,8 +1,9 @@
 """Subtract the background beside the spectrum from each line of constant wavelength.
 
 Sky, thermal light, residual dark and what is left of the 1/f noise are constant, or change
-straight, along a line of constant wavelength over the few pixels of a profile. Their level is
-measured on the pixels of the same line that the spectrum does not reach.
+smoothly, along a line of constant wavelength over the few pixels of a profile. Their level is
+measured on the pixels of the same line that the spectrum does not reach, or a known image of
+the sky is scaled to all of them.
 """
 
 from __future__ import annotations
@@ -12,34 +13,44 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tsoxr import schema
+from tsoxr import checks, schema
 from tsoxr.errors import TsoError
 from tsoxr.kernels import background as kernel
-from tsoxr.kernels.ridge import follow_ridge
-from tsoxr.lazy import static_from_sample
+from tsoxr.lazy import is_lazy
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _levels, _rates
+from tsoxr.steps import _background, _background_template, _levels, _rates
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 __all__ = ["subtract_background"]
 
-CLIP = 5.0
-"""Samples of an integration that changed by more sigma against their line are hits."""
+METHODS = ("mean", "median", "template")
+HIGHEST_ORDER = 3
 
 
 @step(kind="rates", needs=("rate", "rate_error", "dq"), adds=("background_level", "level_variance"))
-def subtract_background(
-    ds: xr.Dataset, *, half_width: float | None = None, order: int = 0, darkest: float = 1.0
+def subtract_background(  # noqa: PLR0913 -- each has a default
+    ds: xr.Dataset,
+    *,
+    method: str = "mean",
+    half_width: float | None = None,
+    order: int = 0,
+    darkest: float = 1.0,
+    wings: bool = False,
+    mask: xr.DataArray | None = None,
+    template: xr.DataArray | xr.Dataset | np.ndarray | str | Path | None = None,
+    scales: int = 1,
+    constant: bool = False,
 ) -> xr.Dataset:
     """Subtract the background beside the spectrum from each line of wavelength.
 
     The pixels are chosen once, from the median frame: those farther than ``half_width``
-    from the spectrum that do not stand out of their line. The level of an integration is
-    their mean, or a straight line through them; flagged samples and hits are left out
-    without a bias, because what is averaged is the change against the median frame.
+    from the spectrum that do not stand out of their line. Flagged samples and hits are left
+    out without a bias, because what is fitted is the change against the median frame.
 
     Parameters
     ----------
@@ -47,14 +58,33 @@ def subtract_background(
         Rates with ``rate`` and ``rate_error`` (time, y, x), DN s-1, and ``dq``. The
         spectrum lies at ``trace_center`` if that is known, otherwise on the strongest path
         of light through the median frame.
+    method : {"mean", "median", "template"}
+        ``"mean"``: least squares on each line, a polynomial of degree ``order``. ``"median"``
+        of each line: 1.2 times the error of the mean, and contaminants that nobody has
+        masked move it less. ``"template"``: an image with one scale for each integration,
+        which has far less noise and knows nothing of what lines have for themselves.
     half_width : float, optional
         Pixels up to this distance from the spectrum are left out. A quarter of the frame
-        if not given: 8 of 32 rows in NIRSpec, where the slit ends.
-    order : {0, 1}
-        Mean, or straight line across dispersion.
+        where neither the caller nor the mode gives one.
+    order : {0, 1, 2, 3}
+        Degree of the polynomial across dispersion: mean, straight line, and so on.
     darkest : float
         Part of the remaining pixels of each line that is used, from the darkest in the
         median frame on; below 1 where other orders and contaminants cover much of a line.
+    wings : bool
+        Leave the star's light to the star: its wings in these pixels are found in the median
+        frame, as a power of the distance that all lines share, and do not count as background.
+    mask : (y, x) DataArray of bool, optional
+        True for pixels to leave out: field stars, other orders.
+    template : image, Dataset or file, optional
+        Shape of the background (y, x) in any unit, for ``method="template"``: an array, a
+        Dataset with one image, or a ``.npy``, ``.nc`` or ``.fits`` file. Without it the
+        background of the median frame serves, smoothed over 31 lines.
+    scales : {1, 2}
+        Scales of the template: 2 where the background steps along dispersion, as that of
+        NIRISS SOSS does at column 700. Where it steps is found in the data.
+    constant : bool
+        Subtract the background of the median frame from all integrations alike.
 
     Returns
     -------
@@ -63,26 +93,31 @@ def subtract_background(
         ``background_level`` (time), DN s-1, its mean over wavelength, and
         ``level_variance`` (dispersion), DN2 s-2, the variance of the level of one
         integration at the spectrum, which replaces an earlier one; what was known of the
-        levels of lines along the spectrum is kept in ``level_factor``. Adds ``subtract_background_level`` (time, dispersion) and
-        ``subtract_background_region`` (spatial, dispersion). Imaging modes are returned
-        unchanged: `photometry` has its annulus.
+        levels of lines along the spectrum is kept in ``level_factor``. Adds
+        ``subtract_background_level`` (time, dispersion) and ``subtract_background_region``
+        (spatial, dispersion); with a template ``subtract_background_scale`` (time, side), and
+        ``subtract_background_step`` (spatial), pix, where it steps. Imaging modes are
+        returned unchanged: `photometry` has its annulus.
 
     Raises
     ------
     ValueError
-        For a region that leaves no pixels, an order other than 0 and 1, or a part outside
-        0 to 1.
+        For a region that leaves no pixels, an unknown method, an order, a part or a number of
+        scales out of range, a mask or a template of another size.
     TsoError
-        When no line has three background pixels; for lazy data when they are computed.
+        When no line has three background pixels, or no step is found; for lazy data when
+        they are computed.
 
     Notes
     -----
-    A line with fewer than three pixels takes its level from its neighbours, interpolated
-    along dispersion. The wings of the profile that reach the region are subtracted too:
-    on a real NIRSpec PRISM frame 1e-4 of a line's light per pixel at 8 to 9 pixels from the
-    trace and below 2e-5 beyond (so less than 0.1 % of the light), but 0.5 % per pixel at 4
-    to 5 pixels. The loss is the same in all integrations and cancels in relative light
-    curves. Order 1 costs noise where the region lies on one side only.
+    A line with fewer than three pixels, or ``order + 2``, takes its level from its
+    neighbours, interpolated along dispersion. The wings of the profile that reach the region
+    are subtracted too: on a real NIRSpec PRISM frame 1e-4 of a line's light per pixel at 8 to
+    9 pixels from the trace and below 2e-5 beyond (so less than 0.1 % of the light), but 0.5 %
+    per pixel at 4 to 5 pixels. The loss is the same in all integrations and cancels in
+    relative light curves. A polynomial costs noise where the region lies on one side only.
+    The error of a template's scale is common to all wavelengths, but counts as
+    independent in ``level_variance``.
 
     Examples
     --------
@@ -94,41 +129,58 @@ def subtract_background(
     if _rates.is_imaging(ds):
         note("an imaging mode has no lines of constant wavelength: data unchanged")
         return ds
-    space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
+    space = ds.attrs["spatial_dim"]
     if half_width is None:
         half_width = derived(half_width=max(3.0, ds.sizes[space] / 4))
-    _check(float(half_width), order, darkest, ds.sizes[space])
-    error = _rates.typical_error(ds).transpose(space, along)
-    median = _rates.median_frame(ds).transpose(space, along)
-    center = _center(ds, median, error)
-    region = static_from_sample(
-        lambda median, center: _region(median, center, float(half_width), float(darkest)),
-        median, center, dims=(space, along), dtype="f8",
-    )  # fmt: skip
-    level, slope = _measured(ds, region, center, order)
-    variance = static_from_sample(
-        lambda error, region, center: kernel.fill_lines(
-            kernel.level_variance(error, region, center, order)[None]
-        )[0],
-        error, region, center, dims=(along,),
-    )  # fmt: skip
-    model = level
-    if order == 1:
-        away = np.arange(ds.sizes[space]) - center.expand_dims({space: ds.sizes[space]}, -1)
-        model = level + slope * away.astype("f4")
-    return _assembled(ds, model, level, variance, region)
+    _check_method(method, order, template, scales)
+    _check_region(float(half_width), order, darkest, ds.sizes[space])
+    checks.check_mask("subtract_background", ds, mask)
+    image = None if template is None else _background_template.read_template(template, ds)
+    frame = _background.frame_of(
+        ds, float(half_width), darkest=float(darkest), wings=wings, mask=mask
+    )
+    if method == "template":
+        found = _background_template.by_template(
+            ds, frame, image, order=order, scales=scales, constant=constant
+        )
+    else:
+        found = _background.by_lines(
+            ds, frame, order=order, median=method == "median", constant=constant
+        )
+        _note_short_lines(frame.region, order)
+    return _assembled(ds, frame, found)
 
 
-def _check(half_width: float, order: int, darkest: float, n_space: int) -> None:
-    n_left = n_space - (2 * int(half_width) + 1)
-    if not half_width >= 0 or n_left < kernel.MIN_PIXELS:
+def _check_method(method: str, order: int, template: object, scales: int) -> None:
+    if method not in METHODS:
+        raise ValueError(f"subtract_background: method={method!r}; it must be one of {METHODS}")
+    if order not in range(HIGHEST_ORDER + 1):
+        raise ValueError(
+            f"subtract_background: order={order!r}; it must be 0 (mean), 1 (straight line), 2 or 3"
+        )
+    if method == "median" and order != 0:
+        raise ValueError(
+            f'subtract_background: method="median" has no order={order}; it must be 0; '
+            'use method="mean" for a polynomial'
+        )
+    if template is not None and method != "template":
+        raise ValueError(
+            f"subtract_background: a template is given, and method={method!r} has no use for it; "
+            'use method="template"'
+        )
+    if scales not in (1, 2) or (scales == 2 and method != "template"):
+        raise ValueError(
+            f"subtract_background: scales={scales!r} with method={method!r}; it must be 1, or 2 for "
+            'method="template"'
+        )
+
+
+def _check_region(half_width: float, order: int, darkest: float, n_space: int) -> None:
+    n_left, needed = n_space - (2 * int(half_width) + 1), max(kernel.MIN_PIXELS, order + 2)
+    if not half_width >= 0 or n_left < needed:
         raise ValueError(
             f"subtract_background: half_width={half_width:g} leaves {max(n_left, 0)} of {n_space} pixels "
-            f"across dispersion; at least {kernel.MIN_PIXELS} are needed; give a smaller half_width"
-        )
-    if order not in (0, 1):
-        raise ValueError(
-            f"subtract_background: order={order!r}; it must be 0 (mean) or 1 (straight line)"
+            f"across dispersion; at least {needed} are needed; give a smaller half_width"
         )
     if not 0 < darkest <= 1:
         raise ValueError(
@@ -136,82 +188,54 @@ def _check(half_width: float, order: int, darkest: float, n_space: int) -> None:
         )
 
 
-def _center(ds: xr.Dataset, median: xr.DataArray, error: xr.DataArray) -> xr.DataArray:
-    """Return the index of the spectrum along the spatial dim, (dispersion,) float64."""
-    space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
-    if "trace_center" in ds.coords:
-        center = ds["trace_center"].reset_coords(drop=True) - _rates.first_position(ds, space)
-        return center.drop_vars(along, errors="ignore")
-    reach = max(2.0, ds.sizes[space] / 16)
-
-    def ridge(median: np.ndarray, error: np.ndarray) -> np.ndarray:
-        return follow_ridge(median.astype(np.float64), error.astype(np.float64), reach)
-
-    return static_from_sample(ridge, median, error, dims=(along,), dtype="f8")
-
-
-def _region(
-    median: np.ndarray, center: np.ndarray, half_width: float, darkest: float
-) -> np.ndarray:
-    region = kernel.background_region(median, center, half_width, darkest)
-    if not np.isfinite(region).any():
-        raise TsoError(
-            f"subtract_background: no line has {kernel.MIN_PIXELS} usable pixels farther than "
-            f"{half_width:g} from the spectrum; give a smaller half_width"
+def _note_short_lines(region: xr.DataArray, order: int) -> None:
+    """Say how many lines take their level from their neighbours, where that is known already."""
+    if is_lazy(region):
+        return
+    needed = max(kernel.MIN_PIXELS, order + 2)
+    short = int((np.isfinite(region.values).sum(axis=0) < needed).sum())
+    if short:
+        note(
+            f"{short} of {region.shape[1]} lines have fewer than {needed} background pixels: "
+            "their level is interpolated"
         )
-    return region
 
 
-def _measured(
-    ds: xr.Dataset, region: xr.DataArray, center: xr.DataArray, order: int
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return level at the spectrum and slope of every line, (time, dispersion) float32."""
-    space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
-
-    def levels(rate, error, flags, region, center):  # noqa: ANN001, ANN202 -- arrays, private
-        bad = _rates.unusable(rate, error, flags)
-        found = kernel.line_levels(rate, error, bad, region, center, order, CLIP)
-        return tuple(kernel.fill_lines(part).astype("f4") for part in found)
-
-    plane = [space, along]
-    return xr.apply_ufunc(
-        levels, ds["rate"], ds["rate_error"], ds["dq"], region, center,
-        input_core_dims=[plane, plane, plane, plane, [along]],
-        output_core_dims=[[along], [along]],
-        dask="parallelized",
-        output_dtypes=["f4", "f4"],
-    )  # fmt: skip
-
-
-def _assembled(
-    ds: xr.Dataset,
-    model: xr.DataArray,
-    level: xr.DataArray,
-    variance: xr.DataArray,
-    region: xr.DataArray,
-) -> xr.Dataset:
+def _assembled(ds: xr.Dataset, frame: _background.Frame, found: _background.Found) -> xr.Dataset:
     rate = ds["rate"]
-    level = level.reset_coords(drop=True).drop_attrs(deep=False)
-    units = {"units": rate.attrs.get("units", "DN s-1")}
-    mean = schema.label(
-        level.mean(ds.attrs["dispersion_dim"]), "rates", "background_level", **units
-    )
-    inside = np.isfinite(region).astype("i1")
-    squared = _levels.SQUARED.get(units["units"], "DN2 s-2")
-    factor = _levels.factor_of_lines(ds)
-    if factor is not None:
-        factor = _levels.labelled(_levels.relative_to_background(ds, factor, inside), ds)
-        ds = ds.drop_vars("level_factor", errors="ignore").assign(level_factor=factor)
-    return ds.assign(
-        rate=(rate - model).transpose(*rate.dims).astype("f4", copy=False).assign_attrs(rate.attrs),
-        level_variance=schema.label(variance, "rates", "level_variance", units=squared),
-        subtract_background_level=level.assign_attrs(
-            long_name="background level at the spectrum", **units
+    own = rate.attrs.get("units", "DN s-1")
+    units = {"units": own}
+    mean = schema.label(found.level.mean(frame.along), "rates", "background_level", **units)
+    texts = {
+        "level": (found.level, "background level at the spectrum", own),
+        "region": (
+            np.isfinite(frame.region).astype("i1"), "pixels that show background", "1",
         ),
-        subtract_background_region=inside.assign_attrs(
-            long_name="pixels that show background", units="1"
-        ),
-    ).assign_coords(background_level=mean.drop_vars(mean.coords).variable)
+        **{
+            name: (array, *_TEXTS[name]) for name, array in found.more.items()
+        },
+    }  # fmt: skip
+    out = ds.drop_vars("level_factor", errors="ignore")
+    if found.factor is not None:
+        out = out.assign(level_factor=_levels.labelled(found.factor, ds))
+    if "step" in found.more:
+        offset = _rates.first_position(ds, frame.along)
+        texts["step"] = (found.more["step"] + offset, *_TEXTS["step"])
+    squared = _levels.SQUARED.get(own, "DN2 s-2")
+    return out.assign(
+        rate=(rate.dims, found.rate.transpose(*rate.dims).data, rate.attrs),
+        level_variance=schema.label(found.variance, "rates", "level_variance", units=squared),
+        **{
+            f"subtract_background_{n}": a.assign_attrs(long_name=t, units=u)
+            for n, (a, t, u) in texts.items()
+        },
+    ).assign_coords(background_level=mean.variable)
+
+
+_TEXTS = {
+    "scale": ("scale of the template", "1"),
+    "step": ("where the background steps along dispersion", "pix"),
+}
 
 
 @diagnostic(subtract_background)
