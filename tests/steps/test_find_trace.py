@@ -144,6 +144,10 @@ def test_imaging_is_left_alone(rates):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"curve": "line"}, "curve='line'; it must be one of"),
+        ({"method": "reference"}, 'method="reference" needs reference'),
+        ({"reference": xr.DataArray(np.ones(3), dims="x")}, "reference with method='centroid'"),
+        ({"mask": np.ones(3)}, "mask is ndarray; give a DataArray of bool"),
         ({"method": "gauss"}, "method='gauss'; it must be one of"),
         ({"half_width": 0.5}, "half_width=0.5; it must be at least 1"),
         ({"degree": -1}, "degree=-1"),
@@ -154,6 +158,74 @@ def test_imaging_is_left_alone(rates):
 def test_wrong_parameters(rates, given, message):
     with pytest.raises(ValueError, match=message):
         rates.tso.find_trace(**given)
+
+
+@pytest.mark.parametrize(
+    ("method", "limit"), [("gaussian", 0.01), ("correlation", 0.08), ("edges", 0.1)]
+)
+def test_other_methods_find_the_same_trace(made, method, limit):
+    ds, truth = made
+    out = ds.tso.find_trace(method=method)
+    off = with_light(out, out["trace_center"] - truth)
+    # a Gaussian is what was put in; the others take the light between pixels as straight lines
+    assert np.sqrt(np.nanmean(off**2)) < limit
+    lazy = ds.chunk(time=5).tso.find_trace(method=method)
+    np.testing.assert_array_equal(lazy["trace_center"], out["trace_center"])
+
+
+def test_edges_serve_the_wide_profile_of_soss():
+    exposure = simulation.exposure("niriss-soss", n_integrations=3, seed=6)
+    out = exposure.rates().tso.find_trace()
+    off = with_light(out, out["trace_center"] - exposure.truth(stripes=False)["trace_center"])
+    assert out.tso.history[-1]["params"]["method"] == "edges"
+    assert np.sqrt(np.nanmean(off**2)) < 0.2
+
+
+def test_spline_follows_what_a_polynomial_of_its_freedom_cannot(rates):
+    bent = rates.tso.find_trace(curve="spline", degree=6)
+    plain = rates.tso.find_trace(degree=2)
+    off = with_light(bent, bent["trace_center"] - plain["trace_center"])
+    assert np.sqrt((off**2).mean()) < 0.02
+
+
+def test_reference_is_moved_as_a_whole(rates):
+    plain = rates.tso.find_trace()["trace_center"]
+    known = xr.DataArray(plain.values + 1.5, dims="x", coords={"x": rates["x"].values})
+    out = rates.tso.find_trace(method="reference", reference=known)
+    shift = out["trace_center"].values - known.values
+    assert np.ptp(shift) < 1e-9
+    assert shift[0] == pytest.approx(-1.5, abs=0.02)
+
+
+def test_reference_is_turned_with_the_pupil_wheel(rates):
+    plain = rates.tso.find_trace()["trace_center"]
+    about = {"pivot_dispersion": 500.0, "pivot_spatial": 15.0, "pupil_angle": 245.76}
+    known = xr.DataArray(plain.values, dims="x", coords={"x": rates["x"].values}, attrs=about)
+    turned = rates.assign_attrs(fits_header='{"PRIMARY": {"PWCPOS": 245.86}}')
+    out = turned.tso.find_trace(method="reference", reference=known)
+    straight = rates.assign_attrs(fits_header="{}").tso.find_trace(
+        method="reference", reference=known
+    )
+    assert "no PWCPOS" in straight.tso.history[-1]["notes"][0]
+    # 0.1 degrees: 0.1745 pixels per hundred, positive along dispersion
+    slope = np.polyfit(np.arange(450), (out["trace_center"] - straight["trace_center"])[:450], 1)[0]
+    assert slope == pytest.approx(np.radians(0.1), rel=0.02)
+
+
+def test_masked_pixels_do_not_count(rates):
+    bright = rates["rate"].isel(time=0, drop=True) * 0
+    bright[20:26, 100:400] = 1e6
+    mask = bright > 0
+    spoilt = rates.assign(rate=rates["rate"] + bright.astype("f4"))
+    out = spoilt.tso.find_trace(mask=mask)
+    expected = rates.tso.find_trace()["trace_center"]
+    assert float(np.abs(out["trace_center"] - expected).max()) < 0.05
+
+
+def test_a_method_that_does_not_fit_says_so():
+    wide = simulation.exposure("niriss-soss", n_integrations=3, seed=6).rates()
+    with pytest.raises(tsoxr.TsoError, match="method='gaussian' finds a place on"):
+        wide.tso.find_trace(method="gaussian")
 
 
 def test_plot_draws_centroids_curve_and_range(made):
@@ -193,6 +265,9 @@ def test_real_soss_frame_against_published_traces(real_data_dir, order, least, l
     off = (out["trace_center"].values - middle)[agreed]
     # the teams themselves differ by up to 1.5 pixels there
     assert np.abs(off).max() < limit
+    if order == 1:
+        place = np.flatnonzero(agreed)
+        assert np.abs(off[(place >= 800) & (place <= 1900)]).max() < 0.5
     assert off.std() < 0.25
 
 

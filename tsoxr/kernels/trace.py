@@ -15,12 +15,14 @@ import numba
 import numpy as np
 
 from tsoxr.kernels.ridge import bridge, cover, fill_from_neighbours, follow_ridge
+from tsoxr.kernels.trace_curve import smooth_curve
 
 __all__ = [
     "MEASURES",
     "centroids",
     "longest_run",
     "measure",
+    "measure_along",
     "smooth_curve",
 ]
 
@@ -33,8 +35,6 @@ MAX_MISSING = 0.1
 """Largest part of the window that may lack data."""
 MIN_FWHM = 0.9
 """Light that is sharper than this, pixels, is one hot pixel."""
-CENTROID_FLOOR = 0.02
-"""Systematic error of one centroid, pixels: flat field and intra-pixel response."""
 
 
 def measure(image: np.ndarray, error: np.ndarray, half_width: float, rank: int = 1) -> np.ndarray:
@@ -71,6 +71,35 @@ def measure(image: np.ndarray, error: np.ndarray, half_width: float, rank: int =
         for row, values in zip(found, (centre, centre_error, fwhm), strict=True):
             row[here] = np.where(kept, values[here], np.nan)
     return found
+
+
+def measure_along(
+    image: np.ndarray, error: np.ndarray, path: np.ndarray, half_width: float
+) -> np.ndarray:
+    """Measure the light near a path that is known, to a few pixels.
+
+    Parameters
+    ----------
+    image, error : (spatial, dispersion) array
+        Median frame and its 1 sigma error.
+    path : (dispersion,) float64
+        Expected positions; NaN for lines to leave out.
+    half_width : float
+        Half the width of the window, pixels.
+
+    Returns
+    -------
+    (3, dispersion) float64
+        As `measure`.
+    """
+    seen = fill_from_neighbours(np.asarray(image, dtype=np.float64))
+    error = np.ascontiguousarray(error, dtype=np.float64)
+    inside = np.isfinite(path) & (path > 0) & (path < image.shape[0] - 1)
+    start = np.where(inside, path, 0.0)
+    centre, centre_error, fwhm, significance = centroids(seen, error, start, float(half_width))
+    kept = inside & (significance >= MIN_SIGNIFICANCE) & (fwhm >= MIN_FWHM)
+    kept &= np.abs(centre - start) <= half_width
+    return np.stack([np.where(kept, a, np.nan) for a in (centre, centre_error, fwhm)])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -221,59 +250,3 @@ def longest_run(significance: np.ndarray, threshold: float) -> tuple[int, int]:
     runs = np.split(lit, np.flatnonzero(np.diff(lit) > gap) + 1)
     best = max(runs, key=lambda run: np.log1p(significance[run]).sum())
     return int(best[0]), int(best[-1])
-
-
-def smooth_curve(
-    centre: np.ndarray,
-    centre_error: np.ndarray,
-    degree: int,
-    n_iterations: int = 10,
-    clip: float = 5.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a Legendre series to centroids and continue it straight beyond them.
-
-    Parameters
-    ----------
-    centre, centre_error : (dispersion,) float64
-        Centroids and their errors, pixels; NaN where there is none.
-    degree : int
-        Degree of the series.
-    n_iterations : int
-        Rounds of leaving out lines and fitting again.
-    clip : float
-        Lines farther off are left out, in units of the robust scatter of the residuals.
-
-    Returns
-    -------
-    curve : (dispersion,) float64
-        Beyond the first and last line used it goes on along its tangent, because a
-        polynomial outside its data goes anywhere.
-    used : (dispersion,) bool
-        Lines that the fit rests on.
-
-    Raises
-    ------
-    ValueError
-        With fewer centroids than the series has coefficients.
-    """
-    line = np.arange(centre.size, dtype=np.float64)
-    used = np.isfinite(centre)
-    if used.sum() <= degree:
-        raise ValueError(
-            f"smooth_curve: {used.sum()} centroids; a series of degree {degree} needs more"
-        )
-    weight = 1.0 / np.hypot(np.where(used, centre_error, 1.0), CENTROID_FLOOR)
-    for _ in range(n_iterations):
-        first, last = line[used][[0, -1]]
-        domain = [first, max(last, first + 1.0)]
-        curve = np.polynomial.Legendre.fit(
-            line[used], centre[used], degree, domain=domain, w=weight[used]
-        )
-        residual = np.abs(centre - curve(line)) * weight
-        scatter = max(1.4826 * np.median(residual[used]), 1e-6)
-        kept = (residual <= clip * scatter) & (line >= first) & (line <= last)
-        if np.array_equal(kept, used) or kept.sum() <= degree:
-            break
-        used = kept
-    inside = np.clip(line, first, last)
-    return curve(inside) + curve.deriv()(inside) * (line - inside), used

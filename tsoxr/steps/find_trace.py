@@ -13,20 +13,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tsoxr import schema
+from tsoxr import checks, schema
 from tsoxr.errors import TsoError
 from tsoxr.kernels import trace as kernel
+from tsoxr.kernels import trace_methods
 from tsoxr.lazy import static_from_sample
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps import _rates
+from tsoxr.steps import _rates, _trace_reference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["find_trace"]
 
-METHODS = ("centroid",)
+METHODS = ("centroid", "gaussian", "correlation", "edges", "reference")
+CURVES = ("polynomial", "spline")
+REFINED = {
+    "gaussian": trace_methods.by_gaussian,
+    "correlation": trace_methods.by_correlation,
+    "edges": trace_methods.by_edges,
+}
 MIN_LINES = 16
 """Lines with light, without which there is no spectrum."""
 MEDIAN_NOISE = 1.2533
@@ -42,6 +49,9 @@ def find_trace(
     degree: int = 2,
     window: tuple[float, float] | None = None,
     spectral_order: int = 1,
+    curve: str = "polynomial",
+    reference: xr.DataArray | None = None,
+    mask: xr.DataArray | None = None,
 ) -> xr.Dataset:
     """Find where the spectrum lies across dispersion.
 
@@ -53,18 +63,32 @@ def find_trace(
     ----------
     ds : xarray.Dataset
         Rates with ``rate`` and ``rate_error`` (time, y, x), DN s-1, and ``dq``.
-    method : {"centroid"}
-        How the position on a line of constant wavelength is measured: the centre of the
-        light in a window that is moved until it is centred itself.
+    method : {"centroid", "gaussian", "correlation", "edges", "reference"}
+        How the position on a line of constant wavelength is measured. ``"centroid"``: the
+        centre of the light in a window that is moved until it is centred itself.
+        ``"gaussian"``: a Gaussian, integrated over pixels, and a constant; for compact
+        profiles. ``"correlation"``: the profile of the spectrum itself, moved until it fits;
+        for any profile, two horns included. ``"edges"``: the middle between both sides at half
+        of the height; for the wide profile of SOSS. ``"reference"``: a known trace, moved as a
+        whole by the median of the centroids, for spectra that are too faint or too crowded.
     half_width : float
         Half the width of that window, pixels; it should hold the whole profile.
     degree : int
-        Degree of the Legendre series through the centroids.
+        Degree of the Legendre series through the positions; number of pieces of a spline.
     window : (float, float), optional
         First and last detector coordinate across dispersion to look at.
     spectral_order : int
         1 for the strongest spectrum; 2, 3 for the next ones, which in NIRISS SOSS are the
         orders of these numbers. Earlier ones are found first and covered.
+    curve : {"polynomial", "spline"}
+        What is laid through the positions: a Legendre series or a cubic spline.
+    reference : xarray.DataArray, optional
+        Positions, pix, over the coordinate along dispersion, with ``method="reference"``. With
+        the attributes ``pivot_dispersion``, ``pivot_spatial`` and ``pupil_angle`` it is first
+        turned about the pivot by the header's PWCPOS less that angle, degrees.
+    mask : xarray.DataArray, optional
+        (y, x) bool, True for pixels that are not used, such as those of contaminating stars
+        that a frame through another filter shows.
 
     Returns
     -------
@@ -91,6 +115,7 @@ def find_trace(
     References
     ----------
     .. [1] Bellman (1957), Dynamic Programming, for the path.
+    .. [2] Baines et al. (2023), JWST-STScI-008571, for the rotation with the pupil wheel.
 
     Examples
     --------
@@ -104,26 +129,73 @@ def find_trace(
         return ds
     space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
     _check(method, half_width, degree, window, spectral_order)
+    if curve not in CURVES:
+        raise ValueError(f"find_trace: curve={curve!r}; it must be one of {CURVES}")
+    checks.check_mask("find_trace", ds, mask)
+    _trace_reference.check_reference(method, reference, along)
     offset = _rates.first_position(ds, space)
     n_sampled = min(ds.sizes["time"], N_SAMPLE)
+    known = _known(ds, reference) - offset
 
-    def measure(median: np.ndarray, error: np.ndarray, _: np.ndarray) -> np.ndarray:
+    def measure(
+        median: np.ndarray, error: np.ndarray, known: np.ndarray, _: np.ndarray
+    ) -> np.ndarray:
         image = _windowed(median, window, offset)
         image_error = MEDIAN_NOISE / np.sqrt(n_sampled) * error
-        found = kernel.measure(image, image_error, half_width, spectral_order)
-        _require_light(found, image, half_width, degree)
+        found = _measured(method, image, image_error, known, half_width, spectral_order)
+        n_free = degree + 3 if curve == "spline" else degree
+        _require_light(found, image, half_width, n_free, method)
         return found
 
-    def curve(found: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return np.stack(kernel.smooth_curve(found[0], found[1], degree))
+    def fit(found: np.ndarray, known: np.ndarray, _: np.ndarray) -> np.ndarray:
+        if method == "reference":
+            return np.stack(_moved(found[0], known))
+        spline = curve == "spline"
+        return np.stack(kernel.smooth_curve(found[0], found[1], degree, spline=spline))
 
     image = _rates.median_frame(ds).transpose(space, along)
+    if mask is not None:
+        image = image.where(~mask.drop_vars(list(mask.coords)).transpose(space, along).astype(bool))
     error = _rates.typical_error(ds).transpose(space, along)
     parts = [xr.DataArray(np.zeros(n), dims="part") for n in (len(kernel.MEASURES), 2)]
     dims = ("part", along)
-    found = static_from_sample(measure, image, error, parts[0], dims=dims, dtype="f8")
-    fitted = static_from_sample(curve, found, parts[1], dims=dims, dtype="f8")
+    found = static_from_sample(measure, image, error, known, parts[0], dims=dims, dtype="f8")
+    fitted = static_from_sample(fit, found, known, parts[1], dims=dims, dtype="f8")
     return _assembled(ds, found, fitted, spectral_order)
+
+
+def _known(ds: xr.Dataset, reference: xr.DataArray | None) -> xr.DataArray:
+    """Return the reference on the lines of the data, NaN without one."""
+    along = ds.attrs["dispersion_dim"]
+    if reference is None:
+        return xr.DataArray(np.full(ds.sizes[along], np.nan), dims=along)
+    return _trace_reference.on_lines(reference, ds)
+
+
+def _measured(
+    method: str,
+    image: np.ndarray,
+    error: np.ndarray,
+    known: np.ndarray,
+    half_width: float,
+    spectral_order: int,
+) -> np.ndarray:
+    """Return centre, error and width of each line, (3, dispersion)."""
+    if method == "reference":
+        return kernel.measure_along(image, error, known, half_width)
+    found = kernel.measure(image, error, half_width, spectral_order)
+    if method == "centroid" or not np.isfinite(found[0]).any():
+        return found
+    return REFINED[method](image, np.ascontiguousarray(error, dtype=np.float64), found, half_width)
+
+
+def _moved(centre: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a known trace moved by the median offset of the centroids, and the lines with light."""
+    used = np.isfinite(centre) & np.isfinite(known)
+    line = np.arange(known.size, dtype=float)
+    reached = np.isfinite(known)
+    whole = np.interp(line, line[reached], known[reached])
+    return whole + np.median((centre - known)[used]), used
 
 
 def _check(
@@ -158,7 +230,9 @@ def _windowed(image: np.ndarray, window: tuple[float, float] | None, offset: flo
     return image
 
 
-def _require_light(found: np.ndarray, image: np.ndarray, half_width: float, degree: int) -> None:
+def _require_light(
+    found: np.ndarray, image: np.ndarray, half_width: float, degree: int, method: str
+) -> None:
     n_lit, n_lines = int(np.isfinite(found[0]).sum()), found.shape[1]
     n_needed = max(MIN_LINES, degree + 1)
     if n_lit >= n_needed:
@@ -166,6 +240,11 @@ def _require_light(found: np.ndarray, image: np.ndarray, half_width: float, degr
     if not np.isfinite(image).any():
         raise TsoError(
             "find_trace: no trace: no pixel is usable; see ds.tso.summary() for the flags"
+        )
+    if method in REFINED:
+        raise TsoError(
+            f"find_trace: no trace: method={method!r} finds a place on {n_lit} of {n_lines} lines; {n_needed} "
+            'are needed; try method="centroid", another half_width or window'
         )
     raise TsoError(
         f"find_trace: no trace: {n_lit} of {n_lines} lines have light of {kernel.MIN_SIGNIFICANCE:g} sigma "
