@@ -48,14 +48,23 @@ def _pixels(units: str, long_name: str, **more: object) -> Variable:
 
 _TIME = {
     "time": Variable(("time",), ("float64",), "d", "BMJD_TDB, mid-integration", required=True),
+    "time_utc": Variable(("time",), ("float64",), "d", "MJD_UTC, mid-integration"),
     "integration": Variable(("time",), ("int32",), "1", "integration number in the exposure"),
     "segment": Variable(("time",), ("int16",), "1", "file segment"),
     "trace_shift": Variable(("time",), ("float32",), "pix", "shift across dispersion"),
     "trace_shift_dispersion": Variable(("time",), ("float32",), "pix", "shift along dispersion"),
     "trace_fwhm": Variable(("time",), ("float32",), "pix", "width of the trace across dispersion"),
+    "trace_roll": Variable(("time",), ("float32",), "radian", "rotation of the trace"),
+    "trace_shift_error": Variable(("time",), ("float32",), "pix", "1 sigma error of trace_shift"),
+    "trace_shift_dispersion_error": Variable(
+        ("time",), ("float32",), "pix", "1 sigma error of trace_shift_dispersion"
+    ),
+    "trace_fwhm_error": Variable(("time",), ("float32",), "pix", "1 sigma error of trace_fwhm"),
+    "trace_roll_error": Variable(("time",), ("float32",), "radian", "1 sigma error of trace_roll"),
     "background_level": Variable(("time",), ("float32",), "DN s-1", "background level"),
     "jitter_x": Variable(("time",), ("float32",), "arcsec", "pointing jitter along x"),
     "jitter_y": Variable(("time",), ("float32",), "arcsec", "pointing jitter along y"),
+    "guide_star_flux": Variable(("time",), ("float32",), "1", "relative flux of the guide star"),
     "in_transit": Variable(("time",), ("bool", "int8"), None, "in transit"),
 }
 
@@ -172,6 +181,9 @@ ATTRIBUTES = {
     "tso_history": "JSON list of the steps applied, with their parameters",
     "tso_source": "JSON list of the files that the data came from",
     "time_source": "clock that the times came from, see tsoxr.open",
+    "time_source_accuracy": "how far the times may be off in absolute terms, s",
+    "time_source_accuracy_from": "who measured that",
+    "frame_time_difference": "frame time of the header less that of the read-out's clocks, s",
     "spatial_dim": "detector dim across dispersion: y or x",
     "dispersion_dim": "detector dim along dispersion: y or x",
     "fast_dim": "detector dim along which consecutive pixels of a line are read",
@@ -195,6 +207,7 @@ ATTRIBUTES = {
     "subarray": "SUBARRAY",
     "exp_type": "EXP_TYPE",
     "target": "TARGNAME",
+    "rectified": "1 where lines were moved by whole pixels to look at them, see rectify",
     "wavelength_source": "where the wavelengths come from",
     "fits_header": "JSON: the cards of the primary and science headers",
 }

@@ -7,18 +7,17 @@ that is always the same is left to `flag_bad_pixels`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from tsoxr import dq
 from tsoxr.errors import TsoError
-from tsoxr.kernels import outliers as kernel
-from tsoxr.lazy import is_lazy, static_from_sample
+from tsoxr.kernels import outliers_search as kernel
 from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps import _rates
+from tsoxr.steps import _outliers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,59 +26,84 @@ __all__ = ["flag_outliers"]
 
 MIN_INTEGRATIONS = 3
 """With two, nothing says which one is wrong."""
-N_SCATTER = 96
-"""Integrations that the scatter is estimated from: eight runs of twelve."""
+NIKOLOV_WINDOW = 5
+"""Two integrations before and two after."""
+TESTS = {
+    "combined": kernel.BY_BOTH,
+    "running_median": kernel.BY_TIME,
+    "neighbours": kernel.BY_TIME,
+    "space": kernel.BY_SPACE,
+}
 
 
 @step(kind="rates", needs=("rate", "rate_error", "dq"))
 def flag_outliers(
-    ds: xr.Dataset, *, sigma: float = 5.0, window: int = 11, n_iterations: int = 1
+    ds: xr.Dataset,
+    *,
+    method: str = "combined",
+    sigma: float = 4.2,
+    window: int = 11,
+    grow: float = 2.5,
+    n_iterations: int = 2,
 ) -> xr.Dataset:
     """Flag samples that do not fit between their neighbours in time.
 
-    Each sample is compared with those of its pixel in the nearest integrations, scaled by
-    the light of the frames, so that the flagged fraction is the same in transit as out of
-    it. The unit is the larger of the predicted error and the pixel's own scatter from
-    integration to integration, so that pixels on the flanks of a jittering spectrum are not
-    flagged. A step that lasts is not an outlier. Data are not changed. Segments of a file
-    make no difference: neighbours are taken across their borders.
+    Light and shift of each frame are measured on its bright pixels and taken off first, so that
+    neither a transit nor a jittering spectrum is an outlier. Each sample is then compared
+    with those of its pixel in the nearest integrations, in units of a noise that is predicted
+    and measured. A step that lasts is not an outlier. Data are not changed. Segments of
+    a file make no difference: neighbours are taken across their borders.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Rates with ``rate`` and ``rate_error`` (time, y, x), DN s-1, and ``dq``. Samples
         already marked unusable are neither tested nor used.
+    method : {"combined", "running_median", "neighbours", "space"}
+        ``"running_median"``: against the median of the window. ``"neighbours"``: of two
+        integrations before and two after [1]_, with a noise that is measured alone.
+        ``"space"``: against the median image, and against the eight pixels around in the
+        residual (a Laplacian, [2]_); it sees hits that glow on for longer than the window, and takes
+        lasting steps for outliers where these are short against the series. ``"combined"``:
+        ``"running_median"``, and ``"space"`` for samples with fewer than two usable neighbours.
     sigma : float
         Threshold in standard deviations, for both signs.
     window : int
-        Integrations in the window, the tested one included; at the ends of the series the
-        nearest ones are taken. No more than there are.
+        Integrations in the window, the tested one included; at the ends of the series it is
+        moved inward. No more than there are; 5 with ``"neighbours"``.
+    grow : float
+        Pixels beside an outlier (up, down, left, right) are flagged too where they deviate by so
+        many standard deviations to the same side: charge of a hit spreads. 0 switches it off.
     n_iterations : int
-        Further rounds leave out what earlier ones found; useful where hits are frequent.
+        Rounds of the search; later ones leave out what earlier ones found.
 
     Returns
     -------
     xarray.Dataset
-        As ``ds``; ``dq`` gains ``OUTLIER``. Adds ``flag_outliers_count`` (time) and
-        ``flag_outliers_fraction`` (y, x). With one or two integrations there is nothing to
+        As ``ds``; ``dq`` gains ``OUTLIER``. Adds ``flag_outliers_count`` (time),
+        ``flag_outliers_fraction`` (y, x) and ``flag_outliers_noise_ratio`` (y, x), the noise in time that
+        was taken over ``rate_error``. With one or two integrations there is nothing to
         compare: unchanged, with a note.
 
     Raises
     ------
     ValueError
-        For a threshold that is not positive, a window below 3 or no iteration.
+        For an unknown method, a threshold that is not positive, a window below 3, a negative
+        ``grow`` or no iteration.
 
     Notes
     -----
-    With the default settings on simulated spectra with a 2 % transit, 98 % of hits between 6
-    and 20 sigma are found (79 % of those between 6 and 7) and one sample in a million is
-    flagged by chance. More than half of the neighbours must lie beyond the threshold on the
-    same side, which is the test of [1]_ against their median. The scatter is ``1.21
-    median |(D_t-1 + D_t+1) / 2 - D_t|``, lowered by its own uncertainty.
+    A frame is ``D = f M + a dM/dy + b dM/dx`` with the median frame M. More than half of the
+    neighbours must lie beyond the threshold on the same side, which is the test against their
+    median. The noise is ``rate_error`` times a factor that pixels of similar error share, the median
+    of ``1.21 median |(v_t-1 + v_t+1) / 2 - v_t|`` over their error; pixels that scatter more have
+    their own. What is found and what is not is measured in the documentation, page "Outliers and
+    bad pixels".
 
     References
     ----------
     .. [1] Nikolov et al. (2014), MNRAS 437, 46.
+    .. [2] van Dokkum (2001), PASP 113, 1420.
 
     Examples
     --------
@@ -89,118 +113,68 @@ def flag_outliers(
     >>> int(rates.assign(rate=hit[:, :1]).tso.flag_outliers().flag_outliers_count[5])
     512
     """
-    _check(sigma, window, n_iterations)
+    _check(method, sigma, window, grow, n_iterations)
     n_time = ds.sizes["time"]
     if n_time < MIN_INTEGRATIONS:
         note(f"{n_time} integrations: nothing to compare with, data unchanged")
         return ds
+    if method == "neighbours":
+        window = NIKOLOV_WINDOW
     if window > n_time:
         note(f"the window is limited to the {n_time} integrations that there are")
         window = n_time
-    rate = ds["rate"].transpose("time", "y", "x")
-    error = ds["rate_error"].transpose("time", "y", "x")
-    bad = _rates.unusable(rate, error, ds["dq"].transpose("time", "y", "x"))
-    light = _light(ds, rate, bad)
-    index = xr.DataArray(np.arange(n_time), dims="time")
-    scatter = static_from_sample(
-        kernel.point_to_point_scatter, rate, bad, light, index, dims=("y", "x"), n_sample=N_SCATTER
+    frames = _outliers.frames(ds)
+    factors = _outliers.width_factors(
+        frames, total=method == "space", predicted=method != "neighbours"
     )
-    found = _find(rate, error, bad, light, scatter, (float(sigma), int(window)))
-    for _ in range(n_iterations - 1):
-        found = found | _find(rate, error, bad | found, light, scatter, (float(sigma), int(window)))
+    search = _outliers.Search(
+        float(sigma), int(window), int(n_iterations), TESTS[method], float(grow)
+    )
+    found = _outliers.found_in(frames, factors, search) != 0
     return ds.assign(
         dq=dq.set_flag(ds["dq"], found.transpose(*ds["dq"].dims), "OUTLIER"),
         flag_outliers_count=_labelled(found.sum(("y", "x")), "int32", "outliers in time"),
         flag_outliers_fraction=_labelled(
             found.sum("time") / n_time, "float32", "fraction of outliers in time"
         ),
+        flag_outliers_noise_ratio=_labelled(
+            factors.isel(factor=1 if method == "space" else 0), "float32", "noise over rate_error"
+        ),
     )
 
 
-def _check(sigma: float, window: int, n_iterations: int) -> None:
-    if not sigma > 0:
-        raise ValueError(f"flag_outliers: sigma={sigma}; it must be positive, usually 4 to 10")
+def _check(method: str, sigma: float, window: int, grow: float, n_iterations: int) -> None:
+    if method not in TESTS:
+        raise ValueError(
+            f"flag_outliers: method={method!r}; it takes {', '.join(map(repr, TESTS))}; "
+            "use method='combined'"
+        )
+    if not sigma > 0 or not grow >= 0:
+        raise ValueError(
+            f"flag_outliers: sigma={sigma}, grow={grow}; sigma must be positive, usually 4 to 10, "
+            "and grow 0 or more, usually 2.5"
+        )
     if window < MIN_INTEGRATIONS or window != int(window):
         raise ValueError(
             f"flag_outliers: window={window}; it is a number of integrations, at least 3"
         )
-    if n_iterations < 1:
-        raise ValueError(f"flag_outliers: n_iterations={n_iterations}; it must be at least 1")
+    if n_iterations < 1 or n_iterations != int(n_iterations):
+        raise ValueError(
+            f"flag_outliers: n_iterations={n_iterations}; it must be at least 1, a whole number"
+        )
 
 
 def _labelled(array: xr.DataArray, dtype: str, long_name: str) -> xr.DataArray:
     return array.astype(dtype).drop_attrs(deep=False).assign_attrs(units="1", long_name=long_name)
 
 
-def _light(ds: xr.Dataset, rate: xr.DataArray, bad: xr.DataArray) -> xr.DataArray:
-    """Return the brightness of each frame relative to the median frame, (time,)."""
-    median, typical = _rates.median_frame(ds), _rates.typical_error(ds)
-    bright = static_from_sample(kernel.bright_pixels, median, typical, dims=("y", "x"), dtype=bool)
-    return xr.apply_ufunc(
-        kernel.light_level,
-        rate,
-        bad,
-        median,
-        bright,
-        input_core_dims=[["y", "x"]] * 4,
-        dask="parallelized",
-        output_dtypes=[np.float64],
-    )
-
-
-def _find(
-    rate: xr.DataArray,
-    error: xr.DataArray,
-    bad: xr.DataArray,
-    light: xr.DataArray,
-    scatter: xr.DataArray,
-    limits: tuple[float, int],
-) -> xr.DataArray:
-    """Return where outliers are, bool, with the dims and coordinates of ``rate``."""
-    arrays = (rate, error, bad, light)
-    if any(is_lazy(array) for array in (*arrays, scatter)):
-        data = _find_lazily([_chunked(a, rate).data for a in arrays], scatter.chunk().data, limits)
-    else:
-        data = kernel.outliers(*(a.values for a in arrays), scatter.values, (*limits, 0))
-    return xr.DataArray(
-        data, dims=rate.dims, coords={d: rate[d] for d in rate.dims if d in rate.coords}
-    )
-
-
-def _chunked(array: xr.DataArray, like: xr.DataArray) -> xr.Variable:
-    sizes = like.variable.chunk().chunksizes  # of the data alone: coordinates have their own
-    return array.variable.chunk({d: n for d, n in sizes.items() if d in array.dims})
-
-
-def _find_lazily(arrays: list[Any], scatter: Any, limits: tuple[float, int]) -> Any:
-    """Apply the kernel to chunks that carry their neighbours along."""
-    import dask.array as da
-    from dask.array.overlap import overlap
-
-    margin = limits[1] - 1
-    outside = (0.0, 1.0, True, 1.0)  # beyond the ends: unusable, and a light to divide by
-    padded = [
-        overlap(a, {0: margin, 1: 0, 2: 0}, {0: value, 1: "none", 2: "none"})
-        for a, value in zip(arrays, outside, strict=True)
-    ]
-    names = ("tyx", "tyx", "tyx", "t", "yx")
-    pairs = [item for pair in zip((*padded, scatter), names, strict=True) for item in pair]
-    found = da.blockwise(
-        kernel.outliers,
-        "tyx",
-        *pairs,
-        limits=(*limits, margin),
-        dtype=bool,
-        adjust_chunks={"t": lambda n: n - 2 * margin},
-        align_arrays=False,
-        meta=np.empty((0, 0, 0), bool),
-    )
-    return found.rechunk(arrays[0].chunks)
-
-
 @diagnostic(flag_outliers)
 def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
-    """Draw the flagged fraction against time, and without ``ax`` a map beside it."""
+    """Draw the flagged fraction against time; without ``ax`` also where, and the noise taken.
+
+    A trace that shows in the map of flags, or a transit in the curve, means that the threshold is too
+    low for the noise; a pixel that is flagged in many integrations is a bad pixel.
+    """
     if "flag_outliers_count" not in ds:
         raise TsoError(
             "plot.flag_outliers: no outliers were sought; see the note of the step in ds.tso.history"
@@ -208,8 +182,12 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     if ax is None:
         import matplotlib.pyplot as plt
 
-        _, (ax, beside) = plt.subplots(2, 1, figsize=(7.5, 5.4), layout="constrained")
-        style.flag_map(beside, ds["flag_outliers_fraction"], label="flagged fraction in time")
+        _, (ax, middle, below) = plt.subplots(3, 1, figsize=(7.5, 7.4), layout="constrained")
+        style.flag_map(middle, ds["flag_outliers_fraction"], label="flagged fraction in time")
+        ratio = ds["flag_outliers_noise_ratio"].transpose("y", "x").compute()
+        extent = (-0.5, ds.sizes["x"] - 0.5, -0.5, ds.sizes["y"] - 0.5)
+        style.image(below, ratio, extent=extent, label="noise / rate_error")
+        below.set(xlabel="x [pix]", ylabel="y [pix]")
     style.shade_transit(ax, ds)
     share = ds["flag_outliers_count"] / (ds.sizes["y"] * ds.sizes["x"])
     ax.plot(style.hours(ds), 1e6 * np.asarray(share), ".", ms=4, color=style.COLORS["data"])
