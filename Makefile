@@ -62,6 +62,8 @@ peers: $(STAMP) $(GOLDEN)/.installed
 	$(BIN)/python benchmarks/ramps.py --jwst $(GOLDEN)/bin/python
 	$(BIN)/python benchmarks/jumps.py --jwst $(GOLDEN)/bin/python --speed
 	$(BIN)/python benchmarks/stripe_speed.py --jwst $(GOLDEN)/bin/python
+	$(BIN)/python benchmarks/detector_level.py --jwst $(GOLDEN)/bin/python
+	$(BIN)/python benchmarks/outliers.py --jwst $(GOLDEN)/bin/python
 
 clean:
 	rm -rf $(VENV) $(GOLDEN) $(OUTPUT) docs/_build docs/generated

@@ -174,7 +174,8 @@ def measured(name: str, folder: Path, python: str | None, piece: float) -> dict[
     """Simulate one case and let both reduce it."""
     exposure = tsoxr.simulation.exposure(**CASES[name], seed=1)
     references, out = folder / "refs", folder / "rates.nc"
-    (raw,) = exposure.write(folder)
+    kept = sorted(folder.glob("*_uncal.fits"))
+    (raw,) = kept or exposure.write(folder)
     exposure.write_references(references)
     found: dict[str, Any] = {
         "raw": raw.stat().st_size / 1024**3,
@@ -218,15 +219,16 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--jwst", help="a Python that has the jwst package (see `make peers`)")
     parser.add_argument("--piece", type=float, default=0.5, help="GB")
-    parser.add_argument("--folder", type=Path, help="where the files go; a temporary one otherwise")
+    parser.add_argument("--folder", type=Path, help="where raw files stay, to be used again")
     given = parser.parse_args()
     tsoxr.set_options(progress=False)
     rows, parts = [], []
     with tempfile.TemporaryDirectory() as name:  # compiles
         measured("prism", Path(name), None, 1.0)
     for case in given.cases:
-        with tempfile.TemporaryDirectory(dir=given.folder) as name:
-            found = measured(case, Path(name), given.jwst, given.piece)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name) if given.folder is None else given.folder / case
+            found = measured(case, folder, given.jwst, given.piece)
         rows.append(row(case, found))
         print(rows[-1], file=sys.stderr, flush=True)
         if given.jwst:

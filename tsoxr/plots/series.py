@@ -19,6 +19,7 @@ COVARIATES = (
     "trace_shift",
     "trace_shift_dispersion",
     "trace_fwhm",
+    "trace_roll",
     "background_level",
     "jitter_x",
     "jitter_y",
