@@ -157,9 +157,10 @@ class TsoAccessor:
         pandas.DataFrame
             One row for each part, GB (1e9 bytes): ``data`` on disk, ``loaded``, ``sample`` and
             ``working`` memory of a pass, what is ``kept`` between samples, the ``rates`` that
-            come out of ramps, the ``peak`` that is added to ``loaded``, and what is ``available``. Peaks are within a factor of 1.6 of
-            measured ones (a test). Smaller chunks (``tsoxr.open(chunk_mb=)``), fewer threads
-            (``set_options(threads=)``) and ``fit_ramps(compute=False)`` lower it.
+            come out of ramps, the ``peak`` that is added to ``loaded``, and what is
+            ``available``. Peaks are within a factor of 1.6 of measured ones (a test). Smaller
+            chunks (``tsoxr.open(chunk_mb=)``), fewer threads (``set_options(threads=)``) and
+            ``fit_ramps(compute=False)`` lower it.
 
         Examples
         --------
