@@ -100,21 +100,24 @@ def align(
         str(n): a.transpose(*plane).assign_attrs(ds[n].attrs).variable
         for n, a in zip(names, new, strict=True)
     }
-    correlation = kernel.neighbour_correlation(along.values, cubic=cubic).astype("f4")
+    correlation = xr.apply_ufunc(
+        partial(kernel.neighbour_correlation, cubic=cubic), along,
+        dask="parallelized", output_dtypes=["f8"],
+    )  # fmt: skip
     return ds.assign(
         **labelled,
-        align_shift=_over_time(moved.values.astype("f4"), "shift that was taken back", "pix"),
+        align_shift=_over_time(moved, "shift that was taken back", "pix"),
         align_correlation=_over_time(correlation, "correlation of neighbouring wavelengths", "1"),
     )
 
 
-def _over_time(values: np.ndarray, text: str, units: str) -> xr.Variable:
+def _over_time(values: xr.DataArray, text: str, units: str) -> xr.Variable:
     """Return a diagnostic over time."""
-    return xr.Variable(("time",), values, {"long_name": text, "units": units})
+    return xr.Variable(("time",), values.astype("f4").data, {"long_name": text, "units": units})
 
 
 def _shift_of(ds: xr.Dataset, shift: Any) -> xr.DataArray:
-    """Return the shifts as (time,) float64, in memory."""
+    """Return the shifts as (time,) float64; lazy ones stay so, and are looked at when computed."""
     if isinstance(shift, str):
         if shift not in ds.coords or ds[shift].dims != ("time",):
             known = [str(n) for n, c in ds.coords.items() if c.dims == ("time",)]
@@ -123,17 +126,16 @@ def _shift_of(ds: xr.Dataset, shift: Any) -> xr.DataArray:
                 "rates, or give an array"
             )
         shift = ds[shift]
-    if is_lazy(shift):
-        raise TsoError("align: the shifts are lazy; load them with .load() first")
-    values = np.asarray(shift, dtype=np.float64)
+    lazy = is_lazy(shift)
+    values = shift.data if lazy else np.asarray(shift, dtype=np.float64)
     if values.shape != (ds.sizes["time"],):
         raise ValueError(
             f"align: the shifts have shape {values.shape}; one for each of the {ds.sizes['time']} "
             "integrations is needed"
         )
-    if not np.isfinite(values).any():
+    if not lazy and not np.isfinite(values).any():
         raise TsoError("align: no shift is finite; there is nothing to align by")
-    return xr.DataArray(values, dims="time")
+    return xr.DataArray(values, dims="time").astype(np.float64)
 
 
 def _direction(ds: xr.Dataset) -> float:
