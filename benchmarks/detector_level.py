@@ -12,7 +12,7 @@ Times are elapsed times and hold reading, writing and the loading of references,
 start of Python nor imports nor compilation. Memory is the peak of the process (``VmHWM`` of Linux), imports included.
 Files above `--piece` GB the pipeline gets in pieces of that size, one process for each, as the archive cuts
 long exposures: its memory is that of one piece. "scatter": of single pixels (the median
-of those with more than a hundredth of the brightest one's light) and of their sum, both against the true
+of those with more than a hundredth of the brightest one's light that both trust) and of their sum, both against the true
 light curve, tsoxr over pipeline.
 """
 
@@ -152,12 +152,26 @@ def pipeline(python: str, raw: Path, references: Path, piece: float) -> dict[str
     return found
 
 
-def scatter(rate: np.ndarray, truth: xr.Dataset) -> tuple[float, float]:
-    """Return the scatter of pixels (the median one) and of their sum against the truth, ppm."""
+def usable(ours: Path, theirs: list[Path], truth: xr.Dataset) -> list[np.ndarray]:
+    """Return the rates (time, pixel) of both, NaN where flagged, of lit pixels that both trust."""
     lit = truth["rate"].values > 0.01 * float(truth["rate"].max())
+    with xr.open_dataset(ours) as rates:
+        ordered = rates.transpose("time", "y", "x", ...)
+        found = [np.where(ordered["dq"].values & 1, np.nan, ordered["rate"].values)[:, lit]]
+    if theirs:
+        parts = []
+        for path in theirs:
+            with fits.open(path) as file:
+                bad = file["DQ"].data & 1 > 0
+                parts.append(np.where(bad, np.nan, file["SCI"].data)[:, lit])
+        found.append(np.concatenate(parts))
+    trusted = np.all([np.isfinite(rate).mean(axis=0) > 0.8 for rate in found], axis=0)
+    return [rate[:, trusted].astype("f8") for rate in found]
+
+
+def scatter(flux: np.ndarray, truth: xr.Dataset) -> tuple[float, float]:
+    """Return the scatter of pixels (the median one) and of their sum against the truth, ppm."""
     model = (truth["white_flux"] / truth["white_flux"].median()).values
-    flux = rate[:, lit].astype("f8")
-    flux = flux[:, np.isfinite(flux).mean(axis=0) > 0.8]
     level = np.nanmedian(flux / model[:, None], axis=0)
     residual = flux / level - model[:, None]
     total = np.nansum(residual * level, axis=1) / level.sum()
@@ -184,14 +198,13 @@ def measured(name: str, folder: Path, python: str | None, piece: float) -> dict[
     arguments = (raw, references, out, ",".join(RAMPS))
     for threads in (1, os.cpu_count()):
         found[f"{threads} threads"] = ran(sys.executable, OURS, *arguments, threads)
-    truth = exposure.truth(stripes=False)
     with xr.open_dataset(out) as rates:
         found["samples"] *= rates["rate"].size
-        found["ours"] = scatter(rates["rate"].transpose("time", "y", "x").values, truth)
     if python:
         found["pipeline"] = pipeline(python, raw, references, piece)
-        parts = [fits.getdata(path, "SCI") for path in found["pipeline"]["files"]]
-        found["theirs"] = scatter(np.concatenate(parts), truth)
+        truth = exposure.truth(stripes=False)
+        rates = usable(out, found["pipeline"]["files"], truth)
+        found["scatter"] = [scatter(rate, truth) for rate in rates]
     return found
 
 
@@ -205,7 +218,7 @@ def row(name: str, found: dict[str, Any]) -> list[str]:
     if "pipeline" in found:
         theirs = found["pipeline"]
         line.append(" / ".join(f"{theirs['seconds'] / v['seconds']:.1f}" for v in ours.values()))
-        ratios = np.array(found["ours"]) / found["theirs"]
+        ratios = np.divide(*found["scatter"])
         line += [f"{ratios[0]:.3f}", f"{ratios[1]:.3f}"]
         line.append(f"{theirs['peak']:.2f} ({theirs['peak'] / found['raw']:.1f})")
     largest = max(v["peak"] for v in ours.values())
