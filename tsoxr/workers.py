@@ -71,4 +71,4 @@ def hand_back_memory() -> bool:
     trim_threshold, mmap_threshold, arena_max = -1, -3, -8  # M_... of malloc.h
     told = ((arena_max, 1), (mmap_threshold, 32 << 20), (trim_threshold, 64 << 20))
     libc = ctypes.CDLL(None)
-    return all([libc.mallopt(name, value) for name, value in told])
+    return all(libc.mallopt(name, value) for name, value in told)
