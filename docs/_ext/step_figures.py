@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 import tsoxr
@@ -35,6 +36,8 @@ def arguments(name: str, ds: xr.Dataset) -> dict[str, Any]:
     if name == "mark_transit":
         time = ds["time"]
         return {"t0": float(time.mean()), "duration": 0.4 * float(time[-1] - time[0])}
+    if name == "align":
+        return {"shift": np.linspace(-0.1, 0.1, ds.sizes["time"])}
     if name == "use_references":
         return {"source": {t: ds[t].copy() for t in ("superbias", "gain", "flat") if t in ds}}
     return {}
