@@ -18,7 +18,9 @@ KINDS = ("ramps", "rates", "spectra", "lightcurves")
 def test_products_keep_to_the_schema(mode, kind, tmp_path):
     ds = simulate(mode, kind=kind, seed=1, n_integrations=4)
     assert schema.validate(ds) == []
-    assert set(schema.ATTRIBUTES) - {"gain_scaled", "wavelength_source", "rectified"} <= set(ds.attrs)
+    assert set(schema.ATTRIBUTES) - {"gain_scaled", "wavelength_source", "rectified"} <= set(
+        ds.attrs
+    )
     again = tsoxr.open(ds.tso.save(tmp_path / "a.nc"))
     xr.testing.assert_identical(again.compute(), ds)
 
