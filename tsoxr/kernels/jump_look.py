@@ -233,7 +233,7 @@ def _score(tile, by):  # noqa: ANN001, ANN202 -- numba
     """
     n = tile.shape[0]
     lower, pivot, common, scale = by[0], by[1], by[2], by[3]
-    last, shared = np.empty((2, LANES), np.float32)
+    last, shared = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for t in range(tile.shape[1]):
         last[:], shared[:] = 0.0, 0.0
         for j in range(n):

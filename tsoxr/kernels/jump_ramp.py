@@ -12,7 +12,7 @@ import numpy as np
 from tsoxr.kernels import jump_events as events
 from tsoxr.kernels.jump_data import LAYERS, PHOTON, RATE, READ, Data, Rule, difference
 from tsoxr.kernels.ramp_likelihood import find_jumps, thresholds
-from tsoxr.kernels.ramps import JUMP, UNUSABLE, Readout
+from tsoxr.kernels.ramps import JUMP, UNUSABLE, Readout, usable_difference
 
 __all__ = ["find_likelihood", "find_two_point", "median_slope"]
 
@@ -44,8 +44,8 @@ def median_slope(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -
         for t in range(n_times):
             for j in range(n_groups - 1):
                 step = np.float64(ramp[t, j + 1, i]) - np.float64(ramp[t, j, i])
-                off = (dq_group[t, j, i] | dq_group[t, j + 1, i]) & UNUSABLE
-                if not off and not dq_group[t, j + 1, i] & JUMP and np.isfinite(step):
+                usable = usable_difference(dq_group[t, j, i], dq_group[t, j + 1, i])
+                if usable and np.isfinite(step):
                     found[n] = step / interval[j]
                     n += 1
         out[i] = np.median(found[:n]) if n > 0 else np.nan
@@ -56,7 +56,7 @@ def median_slope(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -
 def _two_points(data: Data, marked: np.ndarray) -> None:
     """Mark the differences that lie further than ``sigma`` from the usual rate of the pixel."""
     n_times, n_groups, n_pixels = data.ramp.shape
-    cut, rise = np.empty((2, n_pixels))
+    cut, rise = np.empty(n_pixels), np.empty(n_pixels)
     for j in range(n_groups - 1):
         dt = data.readout.interval[j]
         for i in range(n_pixels):

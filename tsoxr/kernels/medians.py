@@ -155,8 +155,8 @@ def median_in_time(values: np.ndarray) -> np.ndarray:
 def _variance_in_time(values, pairs, clip, out):  # noqa: ANN001, ANN202 -- numba
     n_time, n_pixel = values.shape
     work, count = np.empty((n_time, LANES), np.float32), np.full(LANES, n_time, np.int32)
-    middle, limit = np.empty((2, LANES), np.float32)
-    kept, squares = np.empty((2, LANES), np.float32)
+    middle, limit = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    kept, squares = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for begin in range(0, n_pixel, LANES):
         width = min(LANES, n_pixel - begin)
         part = values[:, begin : begin + width]

@@ -20,8 +20,8 @@ __all__ = ["NARROW", "WIDE", "lanes_of", "levels_side_by_side", "tile_rows"]
 WIDE, NARROW = 128, 32
 """Lines done side by side: with few pixels each, and with many (the cache holds either)."""
 
-TURNED = 16
-"""Lines turned along memory together."""
+TRIALS = 16
+"""Values below which are counted; few lanes need as many."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -108,25 +108,85 @@ def _lane(values, n, w, out):
     return m
 
 
-@numba.njit(cache=True, nogil=True)
-def _medians_of_many(values, n, width, mean, limit, turned, scratch, out):
-    """Fill the medians of lanes with many values: a few lanes are turned and counted."""
-    place = np.zeros(TURNED, np.int64)
-    for begin in range(0, width, TURNED):
-        m = min(TURNED, width - begin)
-        place[:] = 0
-        for k in range(n):
-            for j in range(m):
-                v = values[k, begin + j]
-                turned[j, place[j]] = v
-                place[j] += np.int64(v != HUGE)
-        for j in range(m):
-            w = begin + j
-            if place[j] > 0 and np.isfinite(mean[w]):
-                guess, scale = mean[w], np.float32(0.2) * limit[w]
-                out[w] = median_by_counting(turned[j], place[j], guess, scale, scratch)
-            else:
-                out[w] = 0.0
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan", "reassoc"})
+def _below_in_lanes(values, n, width, at, below):
+    """Count the values of each lane below ``at``."""
+    below[:width] = 0.0
+    for k in range(n):
+        row = values[k]
+        for w in range(width):
+            below[w] += np.float32(1.0) if row[w] < at[w] else np.float32(0.0)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan"})
+def _next_in_lanes(values, n, width, at, lower, upper):
+    """Find the largest value of each lane below ``at`` and the smallest that is not."""
+    lower[:width], upper[:width] = -HUGE, HUGE
+    for k in range(n):
+        row = values[k]
+        for w in range(width):
+            v = row[w]
+            lower[w] = max(lower[w], v if v < at[w] else -HUGE)
+            upper[w] = min(upper[w], HUGE if v < at[w] else v)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _closer(m, half, at, low, high, n_low, n_high, step):
+    """Return the next trial value of a lane, and the bracket of its median, after a count."""
+    if m < half:
+        low, n_low = at, m
+    else:
+        high, n_high = at, m
+    if low == -HUGE or high == HUGE:
+        at += step if high == HUGE else -step
+        step *= np.float32(2.0)
+    else:
+        part = (half - n_low) / (n_high - n_low)
+        at = low + min(max(part, np.float32(0.1)), np.float32(0.9)) * (high - low)
+    return at, low, high, n_low, n_high, step
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _medians_of_many(values, n, count, mean, limit, lanes, scratch, out):
+    """Fill the medians of lanes with many values, by counting in all lanes together.
+
+    A trial value splits a lane at its middle when half of the values lie below it (or one less,
+    of an odd number); then the median is next to it. Where ties hide that, one lane is done alone.
+    """
+    width = count.size
+    at, low, high, n_low, n_high = lanes[0], lanes[1], lanes[2], lanes[3], lanes[4]
+    step, below, half, done = lanes[5], lanes[6], lanes[7], lanes[8]
+    for w in range(width):
+        at[w] = mean[w] if np.isfinite(mean[w]) else np.float32(0.0)
+        low[w], high[w], n_low[w], n_high[w] = -HUGE, HUGE, 0.0, count[w]
+        step[w] = max(np.float32(0.4) * limit[w], np.float32(1e-30)) / np.sqrt(max(count[w], 1))
+        half[w] = np.float32(0.5) * count[w]
+        done[w] = np.float32(count[w] == 0 or not np.isfinite(mean[w]))
+    for _ in range(TRIALS):
+        _below_in_lanes(values, n, width, at, below)
+        left = 0
+        for w in range(width):
+            if done[w] > 0.0 or abs(below[w] - half[w]) <= np.float32(0.5):
+                done[w] = 1.0
+                continue
+            left += 1
+            at[w], low[w], high[w], n_low[w], n_high[w], step[w] = _closer(
+                below[w], half[w], at[w], low[w], high[w], n_low[w], n_high[w], step[w]
+            )
+        if left == 0:
+            break
+    _next_in_lanes(values, n, width, at, low, high)
+    for w in range(width):
+        if count[w] == 0 or not np.isfinite(mean[w]):
+            out[w] = 0.0
+        elif done[w] == 0.0:
+            m = _lane(values, n, w, scratch[1])
+            guess, scale = mean[w], np.float32(0.2) * limit[w]
+            out[w] = median_by_counting(scratch[1], m, guess, scale, scratch[0])
+        elif count[w] % 2 == 1:
+            out[w] = high[w] if below[w] < half[w] else low[w]
+        else:
+            out[w] = np.float32(0.5) * (low[w] + high[w])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -140,7 +200,8 @@ def _tile_levels(
     by_median,
     want,
     work,
-    turned,
+    lanes,
+    lane,
     scratch,
     levels,
     spread,
@@ -158,8 +219,8 @@ def _tile_levels(
         levels[w] = mean[w]
         spread[w] = np.sqrt(squares[w] / np.float32(max(count[w] - 1, 1))) if moments else 0.0
         if not np.isfinite(mean[w]) or (moments and far[w] > 0):
-            m = _lane(values, n, w, turned[0])
-            level, variance = level_of_any(turned[0], m, limit[w], by_median, scratch, want)
+            m = _lane(values, n, w, lane)
+            level, variance = level_of_any(lane, m, limit[w], by_median, scratch, want)
             levels[w], spread[w] = level, np.sqrt(variance)
     if not by_median:
         return
@@ -168,7 +229,7 @@ def _tile_levels(
             values[k, :width] = HUGE
         median_of_lanes(values, pairs, count, width, median)
     else:
-        _medians_of_many(values, n, width, mean, limit, turned, scratch[0], median)
+        _medians_of_many(values, n, count, mean, limit, lanes, scratch, median)
     for w in range(width):
         if np.isfinite(mean[w]):
             levels[w] = median[w]
@@ -190,7 +251,7 @@ def levels_side_by_side(
     values = np.empty((longest, width), np.float32)
     base, zero = np.zeros((longest, width), np.float32), np.zeros(width, np.float32)
     work = np.zeros((4, width), np.float32)
-    turned = np.empty((TURNED, longest + 1), np.float32)
+    lanes, lane = np.empty((9, width), np.float32), np.empty(longest + 1, np.float32)
     scratch = np.empty((2, longest + 1), np.float32)
     for t in range(ramp.shape[0]):
         for tile in range(rows.shape[0]):
@@ -213,7 +274,7 @@ def levels_side_by_side(
                                 base[k, w] = np.float32(0.0) if v == HUGE else v
                     _tile_levels(
                         values, n, n_network, count[o, a:b], limit[min(g, 1), a:b], pairs,
-                        by_median, want, work, turned, scratch,
+                        by_median, want, work, lanes, lane, scratch,
                         levels[t, g, o, a:b], spread[t, g, o, a:b],
                     )  # fmt: skip
                     if g > 0:

@@ -263,16 +263,17 @@ def _jumps(found: xr.DataArray, plan: Plan, false_alarm: float) -> dict[str, xr.
     columns = [plan.columns.index(c) for c in JUDGED if c in plan.columns]
     n = len(plan.columns)
 
-    def search(values: np.ndarray) -> np.ndarray:
+    def search(values: np.ndarray) -> tuple[np.ndarray]:
         if len(values) < MIN_FOR_STEPS:
-            return np.zeros((len(values), 2))
+            return (np.zeros((len(values), 2)),)
         with np.errstate(invalid="ignore"):
             error = np.array([_median(values[:, n + c]) for c in columns])
-        return np.stack(motion_steps.find_steps(values[:, columns].T, error, false_alarm), axis=1)
+        steps = motion_steps.find_steps(values[:, columns].T, error, false_alarm)
+        return (np.stack(steps, axis=1),)
 
     whole: Any = found.chunk(time=-1) if found.chunks is not None else found
     (both,) = per_chunk(
-        search_of(search), whole, dims=("time", "part"), dtypes=("float64",), sizes={"part": 2}
+        search, whole, dims=("time", "part"), dtypes=("float64",), sizes={"part": 2}
     )
     if found.chunks is not None:
         both = both.chunk(time=found.chunksizes["time"])
@@ -283,11 +284,6 @@ def _jumps(found: xr.DataArray, plan: Plan, false_alarm: float) -> dict[str, xr.
         ).assign_attrs(about),
         "track_step": _labelled(both.isel(part=1), "a new level begins", "i1").assign_attrs(about),
     }
-
-
-def search_of(search: Any) -> Any:
-    """Return the search as a function with a tuple of one result."""
-    return lambda values: (search(values),)
 
 
 def _median(values: np.ndarray) -> float:
