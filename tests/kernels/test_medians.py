@@ -1,5 +1,6 @@
 """Medians of many sets: exactly those of numpy, for any values, ties and outliers included."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +10,16 @@ from hypothesis.extra import numpy as hnp
 from tsoxr.kernels import medians
 
 FLOATS = st.floats(-1e5, 1e5, width=32)
+
+
+@numba.njit
+def median_by_counting(values, n, guess, scale, scratch):
+    return medians.median_by_counting(values, n, guess, scale, scratch)
+
+
+@numba.njit
+def median_of_lanes(values, pairs, count, width, out):
+    medians.median_of_lanes(values, pairs, count, width, out)
 
 
 def sorted_median(values):
@@ -35,7 +46,7 @@ def test_networks_sort_what_is_wanted(n):
 
 @given(hnp.arrays("f4", st.integers(1, 70), elements=FLOATS), FLOATS, st.floats(1e-6, 1e6))
 def test_counting_is_exact_from_any_start(values, guess, scale):
-    found = medians.median_by_counting(values, values.size, guess, scale, np.empty(71, "f4"))
+    found = median_by_counting(values, values.size, guess, scale, np.empty(71, "f4"))
     assert found == sorted_median(values)
 
 
@@ -50,7 +61,7 @@ def test_counting_many_values(kind):
             "hits": np.where(rng.random(n) < 0.4, 1e9, rng.normal(0, 1, n)),
             "all the same": np.full(n, 7.0),
         }[kind].astype("f4")
-        found = medians.median_by_counting(values, n, values.mean(), 5.0, scratch)
+        found = median_by_counting(values, n, values.mean(), 5.0, scratch)
         assert found == sorted_median(values)
 
 
@@ -61,7 +72,7 @@ def test_columns_of_different_length():
     filled = np.where(np.arange(20)[:, None] < count, values, medians.HUGE)
     filled = rng.permuted(filled, axis=0)
     out = np.empty(150, "f4")
-    medians.median_of_lanes(filled, medians.network(20, 0, 10), count, 150, out)
+    median_of_lanes(filled, medians.network(20, 0, 10), count, 150, out)
     expected = [sorted_median(values[:n, k]) if n else 0.0 for k, n in enumerate(count)]
     np.testing.assert_array_equal(out, expected)
 

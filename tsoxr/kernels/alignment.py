@@ -15,7 +15,6 @@ import numpy as np
 __all__ = ["neighbour_correlation", "shift_lines", "shift_spectra", "weights_of"]
 
 
-@numba.njit(cache=True, nogil=True)
 def shift_lines(values: np.ndarray, first: np.ndarray, n_rows: int, fill: float) -> np.ndarray:
     """Move each line along the spatial axis by whole pixels.
 
@@ -34,7 +33,15 @@ def shift_lines(values: np.ndarray, first: np.ndarray, n_rows: int, fill: float)
     -------
     (any, n_rows, dispersion), type of ``values``
     """
-    out = np.full((values.shape[0], n_rows, values.shape[2]), fill).astype(values.dtype)
+    out = np.full((values.shape[0], n_rows, values.shape[2]), fill, values.dtype)
+    _shift_lines(np.ascontiguousarray(values), first, out)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift_lines(values, first, out):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Do the work of `shift_lines`."""
+    n_rows = out.shape[1]
     for x in range(values.shape[2]):
         if not np.isfinite(first[x]):
             continue
@@ -42,39 +49,35 @@ def shift_lines(values: np.ndarray, first: np.ndarray, n_rows: int, fill: float)
         for t in range(values.shape[0]):
             for y in range(max(0, -start), min(n_rows, values.shape[1] - start)):
                 out[t, y, x] = values[t, y + start, x]
-    return out
 
 
-@numba.njit(cache=True, nogil=True)
-def weights_of(part: float, cubic: bool) -> np.ndarray:
+def weights_of(part: float | np.ndarray, cubic: bool) -> np.ndarray:
     """Return the weights of the pixels -1, 0, 1 and 2 for a value at ``part`` from 0 to 1.
 
     Parameters
     ----------
-    part : float
+    part : (...) float
         Part of a pixel.
     cubic : bool
         Lagrange's polynomial through four samples; otherwise the line through two.
 
     Returns
     -------
-    (4,) float64
+    (..., 4) float64
         Adding up to one.
     """
-    f = part
+    f = np.asarray(part, dtype=np.float64)
     if not cubic:
-        return np.array([0.0, 1.0 - f, f, 0.0])
-    return np.array(
-        [
-            -f * (f - 1.0) * (f - 2.0) / 6.0,
-            (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0,
-            -(f + 1.0) * f * (f - 2.0) / 2.0,
-            (f + 1.0) * f * (f - 1.0) / 6.0,
-        ]
-    )
+        return np.stack([0.0 * f, 1.0 - f, f, 0.0 * f], axis=-1)
+    each = [
+        -f * (f - 1.0) * (f - 2.0) / 6.0,
+        (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0,
+        -(f + 1.0) * f * (f - 2.0) / 2.0,
+        (f + 1.0) * f * (f - 1.0) / 6.0,
+    ]
+    return np.stack(each, axis=-1)
 
 
-@numba.njit(cache=True, nogil=True)
 def shift_spectra(
     flux: np.ndarray,
     error: np.ndarray,
@@ -105,31 +108,38 @@ def shift_spectra(
     flags : (time, wavelength) uint32
         Those of all pixels that a value was made of.
     """
-    n_times, n = flux.shape
-    new, new_error, new_flags = flux.copy(), error.copy(), flags.copy()
-    for t in range(n_times):
-        if not np.isfinite(shift[t]):
-            new_flags[t] |= np.uint32(useless)
-            continue
-        if shift[t] == 0.0:
-            continue
-        whole = int(np.floor(shift[t]))
-        weight = weights_of(shift[t] - whole, cubic)
+    given = tuple(np.ascontiguousarray(a) for a in (flux, error, flags))
+    new, new_error, new_flags = (a.copy() for a in given)
+    new_flags[~np.isfinite(shift)] |= np.uint32(useless)
+    moved = np.flatnonzero(np.isfinite(shift) & (shift != 0.0))
+    whole = np.floor(shift[moved]).astype(np.int64)
+    weight = weights_of(shift[moved] - whole, cubic)
+    _shift(given, moved, whole, weight, np.uint32(useless), (new, new_error, new_flags))
+    return new, new_error, new_flags
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift(given, moved, whole, weight, useless, out):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Do the work of `shift_spectra` for the integrations ``moved``; weights (moved, 4)."""
+    flux, error, flags = given
+    new, new_error, new_flags = out
+    n = flux.shape[1]
+    for k in range(moved.size):
+        t = moved[k]
         for i in range(n):
             value = variance = 0.0
             found = np.uint32(0)
             for m in range(4):
-                if weight[m] == 0.0:
+                if weight[k, m] == 0.0:
                     continue
-                j = i + whole + m - 1
+                j = i + whole[k] + m - 1
                 if j < 0 or j >= n:
-                    found |= np.uint32(useless)
+                    found |= useless
                     j = min(max(j, 0), n - 1)
-                value += weight[m] * flux[t, j]
-                variance += (weight[m] * error[t, j]) ** 2
+                value += weight[k, m] * flux[t, j]
+                variance += (weight[k, m] * error[t, j]) ** 2
                 found |= flags[t, j]
             new[t, i], new_error[t, i], new_flags[t, i] = value, np.sqrt(variance), found
-    return new, new_error, new_flags
 
 
 def neighbour_correlation(shift: np.ndarray, *, cubic: bool) -> np.ndarray:
@@ -153,6 +163,6 @@ def neighbour_correlation(shift: np.ndarray, *, cubic: bool) -> np.ndarray:
     array([0. , 0.5, 0.5])
     """
     part = np.nan_to_num(shift - np.floor(shift))
-    weight = np.stack([weights_of(float(f), cubic) for f in part])
+    weight = weights_of(part, cubic)
     found = (weight[:, 1:] * weight[:, :-1]).sum(axis=1) / (weight**2).sum(axis=1)
     return np.where(np.isfinite(shift), found, np.nan)

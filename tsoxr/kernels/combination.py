@@ -15,6 +15,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from tsoxr.kernels.outliers import masked_median
+
 __all__ = ["N_BINS", "add_block", "combined_mean", "combined_median", "light_of", "new_sums"]
 
 N_BINS = 49
@@ -50,7 +52,6 @@ def new_sums(n_pixels: int, *, median: bool) -> dict[str, np.ndarray]:
     }
 
 
-@numba.njit(cache=True, nogil=True)
 def light_of(
     value: np.ndarray, unusable: np.ndarray, usual: np.ndarray, sigma: np.ndarray
 ) -> np.ndarray:
@@ -70,20 +71,12 @@ def light_of(
     (time,) float64
         Median ratio of the pixels with half of the best S/N; 1 where none has 5.
     """
-    signal = np.where((sigma > 0) & np.isfinite(usual), usual / sigma, 0.0)
-    best = signal.max() if signal.size > 0 else 0.0
-    bright = np.flatnonzero((signal >= 0.5 * best) & (signal >= MIN_SIGNAL))
-    light = np.ones(value.shape[0])
-    ratio = np.empty(bright.size)
-    for t in range(value.shape[0]):
-        n = 0
-        for i in bright:
-            if not unusable[t, i]:
-                ratio[n] = value[t, i] / usual[i]
-                n += 1
-        if n > 0:
-            light[t] = np.median(ratio[:n])
-    return light
+    known = (sigma > 0) & np.isfinite(usual)
+    signal = np.divide(usual, sigma, out=np.zeros_like(usual), where=known)
+    bright = np.flatnonzero((signal >= 0.5 * signal.max(initial=0.0)) & (signal >= MIN_SIGNAL))
+    ratio = (value[:, bright] / usual[bright]).T
+    light = masked_median(ratio[:, None], unusable[:, bright].T[:, None])[0]
+    return np.where(np.isfinite(light), light, 1.0)
 
 
 @numba.njit(cache=True, nogil=True)

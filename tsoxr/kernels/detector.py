@@ -6,9 +6,9 @@ the caller. No input is written to.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.stripe_statistics import median_of
 from tsoxr.kernels.stripes import clipped_mean
 
@@ -26,58 +26,54 @@ AT_ONCE = 6
 """Coefficients that go through one loop."""
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _polynomial(row, c, top, usable, out):  # noqa: ANN001, ANN202 -- numba
-    """Fill ``out`` with c[0] + ... + c[4] counts^4 + top counts^5 where a pixel is usable."""
-    c_0, c_1, c_2, c_3, c_4 = c[0], c[1], c[2], c[3], c[4]
-    for k in range(out.size):
-        counts = np.float64(row[k])
-        high = ((top[k] * counts + c_4[k]) * counts + c_3[k]) * counts + c_2[k]
-        linear = np.float32((high * counts + c_1[k]) * counts + c_0[k])
-        out[k] = linear if usable[k] else np.float32(row[k])
+@part(fastmath={"contract"})
+def _polynomial(row, flags, begin, n, c, top, saturated, usable, out):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``out`` with c[0] + ... + c[4] counts^4 + c[top] counts^5 where a pixel is usable.
+
+    It is until its first saturated group.
+    """
+    for k in range(n):
+        usable[k] &= (flags[np.uint64(begin + k)] & saturated) == 0
+    for k in range(n):
+        p = np.uint64(begin + k)
+        counts = np.float64(row[p])
+        high = ((c[top, k] * counts + c[4, k]) * counts + c[3, k]) * counts + c[2, k]
+        linear = np.float32((high * counts + c[1, k]) * counts + c[0, k])
+        out[p] = linear if usable[k] else np.float32(row[p])
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _highest_terms(row, c, top):  # noqa: ANN001, ANN202 -- numba
-    """Fill ``top`` with the sum of the terms from counts^5 on, over counts^5."""
-    last = c.shape[0] - 1
-    for k in range(row.size):
-        top[k] = c[last, k]
+@part(fastmath={"contract"})
+def _highest_terms(row, begin, n, c):  # noqa: ANN001, ANN202 -- numba
+    """Fill the last row of ``c`` with the sum of the terms from counts^5 on, over counts^5."""
+    last = c.shape[0] - 2
+    for k in range(n):
+        c[last + 1, k] = c[last, k]
     for j in range(last - 1, AT_ONCE - 2, -1):
-        here = c[j]
-        for k in range(row.size):
-            top[k] = top[k] * row[k] + here[k]
+        for k in range(n):
+            c[last + 1, k] = c[last + 1, k] * row[np.uint64(begin + k)] + c[j, k]
 
 
-@numba.njit(cache=True, nogil=True)
-def _drop_saturated(flags, saturated, usable):  # noqa: ANN001, ANN202 -- numba
-    for k in range(flags.size):
-        usable[k] &= (flags[k] & saturated) == 0
+@kernel()
+def _linearize(ramp, dq, coefficients, correctable, saturated, c, usable, out):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``out`` (time, group, pixel), block by block so that the cache holds the coefficients.
 
-
-@numba.njit(cache=True, nogil=True)
-def _linearize(ramp, dq, coefficients, correctable, saturated, out):  # noqa: ANN001, ANN202 -- numba
-    """Fill ``out`` (time, group, pixel), block by block so that the cache holds the coefficients."""
-    n_time, n_group, n_pixel = ramp.shape
-    n_power = coefficients.shape[0]
-    c = np.zeros((max(n_power, AT_ONCE), BLOCK))
-    usable, high = np.empty(BLOCK, np.bool_), np.empty(BLOCK)
-    for a in range(0, n_pixel, BLOCK):
-        n = min(BLOCK, n_pixel - a)
-        for k in range(n_power):
-            for x in range(n):
-                c[k, x] = coefficients[k, a + x]
-        for t in range(n_time):
-            for x in range(n):
-                usable[x] = correctable[a + x]
-            for g in range(n_group):
-                row = ramp[t, g, a : a + n]
-                top = c[AT_ONCE - 1]
-                if n_power > AT_ONCE:
-                    _highest_terms(row, c, high)
-                    top = high
-                _drop_saturated(dq[t, g, a : a + n], saturated, usable)
-                _polynomial(row, c, top, usable, out[t, g, a : a + n])
+    ``c`` has a row for each power, at least `AT_ONCE` of them, and one more.
+    """
+    n_pixel = ramp.shape[2]
+    for begin in range(0, n_pixel, BLOCK):
+        n = min(BLOCK, n_pixel - begin)
+        for j in range(coefficients.shape[0]):
+            for k in range(n):
+                c[j, k] = coefficients[j, np.uint64(begin + k)]
+        for t in range(ramp.shape[0]):
+            for k in range(n):
+                usable[k] = correctable[np.uint64(begin + k)]
+            for g in range(ramp.shape[1]):
+                top = AT_ONCE - 1
+                if c.shape[0] > AT_ONCE + 1:
+                    _highest_terms(ramp[t, g], begin, n, c)
+                    top = c.shape[0] - 1
+                _polynomial(ramp[t, g], dq[t, g], begin, n, c, top, saturated, usable, out[t, g])
 
 
 def apply_linearity(
@@ -112,7 +108,8 @@ def apply_linearity(
     counts, flags = (np.ascontiguousarray(a).reshape(shape) for a in (ramp, dq))
     c = np.ascontiguousarray(coefficients).reshape(len(coefficients), -1)
     usable = np.ascontiguousarray(correctable).ravel()
-    _linearize(counts, flags, c, usable, saturated, out.reshape(shape))
+    room = np.zeros((max(len(c), AT_ONCE) + 1, BLOCK)), np.empty(BLOCK, np.bool_)
+    _linearize(counts, flags, c, usable, saturated, *room, out.reshape(shape))
     return out
 
 
@@ -151,7 +148,7 @@ def level_labels(
     return 2 * output + fast % 2 if by_parity else output
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _reference_levels(ramp, y, x, bounds, sigma, pedestal):  # noqa: ANN001, ANN202 -- numba
     n_time, n_group = ramp.shape[:2]
     n_levels = bounds.size - 1

@@ -10,6 +10,9 @@ import math
 import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel
+from tsoxr.kernels.small import INNER, solve_in_place
+
 __all__ = ["GAUSSIAN", "fit_gaussians", "solved"]
 
 GAUSSIAN = ("light", "centre", "sigma", "level", "centre_error")
@@ -18,16 +21,6 @@ N_ITERATIONS = 30
 SQRT2, SQRT2PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 
 
-@numba.njit(cache=True, nogil=True)
-def _pixel(y, centre, sigma):  # noqa: ANN001, ANN202 -- numba infers the types
-    """Return the share of light in one pixel and its derivatives with centre and ln sigma."""
-    low, high = (y - 0.5 - centre) / sigma, (y + 0.5 - centre) / sigma
-    below, above = math.exp(-0.5 * low * low) / SQRT2PI, math.exp(-0.5 * high * high) / SQRT2PI
-    share = 0.5 * (math.erf(high / SQRT2) - math.erf(low / SQRT2))
-    return share, (below - above) / sigma, low * below - high * above
-
-
-@numba.njit(cache=True, nogil=True)
 def fit_gaussians(
     frame: np.ndarray, error: np.ndarray, start: np.ndarray, half_width: float, first_sigma: float
 ) -> np.ndarray:
@@ -49,96 +42,119 @@ def fit_gaussians(
     (5, line) float64
         `GAUSSIAN`; NaN where the fit does not settle within the window (Levenberg-Marquardt).
     """
-    n_lines = frame.shape[1]
-    out = np.full((5, n_lines), np.nan)
-    for x in range(n_lines):
-        if not np.isfinite(start[x]):
-            continue
-        found = _fit_line(frame[:, x], error[:, x], start[x], half_width, first_sigma)
-        if found[4] > 0.0:
-            out[:, x] = found
-    return out
+    lines, errors = (np.ascontiguousarray(a.T, dtype=np.float64) for a in (frame, error))
+    known = np.isfinite(start)
+    begin = np.where(known, start, 0.0)
+    last = lines.shape[1] - 1.0
+    low, high = np.ceil(np.maximum(begin - half_width, 0)), np.minimum(begin + half_width, last)
+    rows = np.arange(lines.shape[1])[:, None]
+    inside = (rows >= low) & (rows <= high) & np.isfinite(frame)
+    lowest = np.where(inside, frame, np.inf).min(axis=0)
+    some = known & np.isfinite(lowest)
+    light = np.where(inside & some, frame - np.where(some, lowest, 0.0), 0.0).sum(axis=0)
+    sigma = np.full(begin.size, float(first_sigma))
+    out = np.column_stack([light, begin, sigma, np.where(some, lowest, 0.0), sigma])
+    ends = np.column_stack([low, np.where(light > 0.0, np.floor(high), -1.0)]).astype(np.int64)
+    room = np.zeros((4, 5, 4))
+    room[3, 3, 1] = 1.0
+    _fit_lines(lines, errors, ends, float(half_width), room, out)
+    return np.ascontiguousarray(out.T)
 
 
-@numba.njit(cache=True, nogil=True)
-def _normal(line, error, first, last, p):  # noqa: ANN001, ANN202 -- numba infers the types
-    normal, right, chi2, n = np.zeros((4, 4)), np.zeros(4), 0.0, 0
-    row = np.empty(4)
-    for y in range(first, last + 1):
-        if not (np.isfinite(line[y]) and error[y] > 0.0):
+@kernel()
+def _fit_lines(lines, errors, ends, half_width, room, out):  # noqa: ANN001, ANN202, C901, PLR0912 -- numba
+    """Replace the parameters that fits begin with in ``out`` (line, 5) by those where they settle.
+
+    Lines are (line, spatial), ``ends`` (line, 2) the first and last pixel of each. ``room`` (4, 5, 4)
+    holds normal equations here and at a trial, each with its right side below, work, and the
+    parameters, their trial, the step, and the unit vector of the second.
+    """
+    p, tried, step = room[3, 0], room[3, 1], room[3, 2]
+    for x in range(len(out)):
+        for i in range(4):
+            p[i] = out[x, i]
+        for i in range(5):
+            out[x, i] = np.nan
+        now, start, damping, settled = 0, p[1], 1e-3, False
+        chi2, n = _normal(lines[x], errors[x], ends[x], p, room[0])
+        if n < 5:
             continue
-        share, shift, width = _pixel(y, p[1], p[2])
-        row[0], row[1], row[2], row[3] = share, p[0] * shift, p[0] * width, 1.0
+        for _ in range(N_ITERATIONS):
+            if settled or damping > 1e9:
+                break
+            _solve_damped(room[now], room[now, 4], damping, room[2], step)
+            damping *= 10.0
+            for i in range(4):
+                tried[i] = p[i] + step[i]
+            tried[2] = p[2] * math.exp(min(max(step[2], -0.5), 0.5))
+            near = abs(tried[1] - start) <= half_width
+            if not (near and 0.1 < tried[2] < 4.0 * half_width):
+                continue
+            new, n = _normal(lines[x], errors[x], ends[x], tried, room[1 - now])
+            if new <= chi2:
+                settled = chi2 - new < 1e-6 * (1.0 + chi2) and abs(step[1]) < 1e-4
+                now, chi2 = 1 - now, new
+                damping = damping * 0.01 if damping > 1e-7 else 1e-9
+                for i in range(4):
+                    p[i] = tried[i]
+        if settled and p[0] > 0.0:
+            _solve_damped(room[now], room[3, 3], 0.0, room[2], step)
+            if step[1] > 0.0:  # its variance
+                for i in range(4):
+                    out[x, i] = p[i]
+                out[x, 4] = math.sqrt(step[1])
+
+
+@numba.njit(**INNER)
+def _normal(line, error, ends, p, system):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Fill the normal equations (5, 4) at the parameters; return chi squared and number of pixels."""
+    for i in range(5):
+        for j in range(4):
+            system[i, j] = 0.0
+    chi2, n = 0.0, 0
+    for y in range(ends[0], ends[1] + 1):
+        if not (abs(line[y]) < np.inf and error[y] > 0.0):
+            continue
+        low, high = (y - 0.5 - p[1]) / p[2], (y + 0.5 - p[1]) / p[2]
+        below, above = math.exp(-0.5 * low * low) / SQRT2PI, math.exp(-0.5 * high * high) / SQRT2PI
+        share = 0.5 * (math.erf(high / SQRT2) - math.erf(low / SQRT2))
+        row = (share, p[0] * ((below - above) / p[2]), p[0] * (low * below - high * above), 1.0)
         off = (line[y] - p[0] * share - p[3]) / error[y]
         chi2 += off * off
         n += 1
         for i in range(4):
-            right[i] += row[i] / error[y] * off
+            system[4, i] += row[i] / error[y] * off
             for j in range(4):
-                normal[i, j] += row[i] * row[j] / (error[y] * error[y])
-    return normal, right, chi2, n
+                system[i, j] += row[i] * row[j] / (error[y] * error[y])
+    return chi2, n
 
 
-@numba.njit(cache=True, nogil=True)
-def solved(normal: np.ndarray, right: np.ndarray, damping: float) -> np.ndarray:
-    """Solve with Levenberg's damping; NaN for a parameter without weight."""
-    n = right.size
-    scale = np.empty(n)
+@numba.njit(**INNER)
+def _solve_damped(normal, right, damping, work, out):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Solve into ``out`` (n,); ``work`` (n + 1, n) takes the scaled equations and their scale."""
+    n = out.size
     for i in range(n):
         if not normal[i, i] > 0.0:
-            return np.full(n, np.nan)
-        scale[i] = 1.0 / np.sqrt(normal[i, i])
-    scaled = normal * scale * scale.reshape(n, 1)
+            for j in range(n):
+                out[j] = np.nan
+            return
+        work[n, i] = 1.0 / math.sqrt(normal[i, i])
     for i in range(n):
-        scaled[i, i] = 1.0 + damping + 1e-10  # never singular to machine precision
-    return np.linalg.solve(scaled, right * scale) * scale
+        for j in range(n):
+            work[i, j] = normal[i, j] * work[n, j] * work[n, i]
+        work[i, i] = 1.0 + damping + 1e-10  # never singular to machine precision
+        out[i] = right[i] * work[n, i]
+    solve_in_place(work, out, n)
+    for i in range(n):
+        out[i] *= work[n, i]
 
 
-@numba.njit(cache=True, nogil=True)
-def _guess(line, first, last):  # noqa: ANN001, ANN202 -- numba infers the types
-    """Return the lowest pixel and the light above it."""
-    low, light = np.inf, 0.0
-    for y in range(first, last + 1):
-        if np.isfinite(line[y]):
-            low = min(low, line[y])
-    for y in range(first, last + 1):
-        if np.isfinite(line[y]):
-            light += line[y] - low
-    return low, light
+@numba.njit(**INNER)
+def solved(normal, right, damping):  # noqa: ANN001, ANN201 -- numba infers the types
+    """Solve normal equations with Levenberg's damping; NaN where a parameter has no weight.
 
-
-@numba.njit(cache=True, nogil=True)
-def _inside(tried, start, half_width):  # noqa: ANN001, ANN202 -- numba infers the types
-    near = abs(tried[1] - start) <= half_width
-    return near and 0.1 < tried[2] < 4.0 * half_width
-
-
-@numba.njit(cache=True, nogil=True)
-def _fit_line(line, error, start, half_width, first_sigma):  # noqa: ANN001, ANN202 -- numba infers the types
-    """Return the five values of a line; light 0 and error 0 where the fit does not settle."""
-    first = max(0, int(np.ceil(start - half_width)))
-    last = min(line.size - 1, int(np.floor(start + half_width)))
-    low, light = _guess(line, first, last)
-    p, settled = np.array([light, start, first_sigma, low]), False
-    normal, right, chi2, n = _normal(line, error, first, last, p)
-    damping = 1e-3 if n >= 5 and light > 0.0 else np.inf
-    for _ in range(N_ITERATIONS):
-        if settled or damping > 1e9:
-            break
-        step = solved(normal, right, damping)
-        tried = p + step
-        tried[2] = p[2] * np.exp(min(max(step[2], -0.5), 0.5))
-        damping *= 10.0
-        if not _inside(tried, start, half_width):
-            continue
-        new = _normal(line, error, first, last, tried)
-        if new[2] <= chi2:
-            settled = chi2 - new[2] < 1e-6 * (1.0 + chi2) and abs(step[1]) < 1e-4
-            p, damping = tried, max(damping * 0.01, 1e-9)
-            normal, right, chi2 = new[0], new[1], new[2]
-    if p[0] <= 0.0 or not settled:
-        return np.zeros(5)
-    unit = np.zeros(4)
-    unit[1] = 1.0
-    variance = solved(normal, unit, 0.0)[1]
-    return np.array([p[0], p[1], p[2], p[3], np.sqrt(max(variance, 0.0))])
+    ``normal`` (n, n) and ``right`` (n,) float64 stay as they are.
+    """
+    out = np.empty(right.size)
+    _solve_damped(normal, right, damping, np.empty((right.size + 1, right.size)), out)
+    return out

@@ -6,10 +6,10 @@ given by the caller; those that are set stay. No input is written to.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from tsoxr.kernels.saturation import box_minimum, fill_first_above
+from tsoxr.kernels.compiling import kernel, part
+from tsoxr.kernels.saturation import fill_first_above
 
 __all__ = ["FEWEST", "drop_groups", "first_above", "flag_above"]
 
@@ -17,7 +17,7 @@ FEWEST = 2
 """Groups that make a slope."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def drop_groups(dq, ends, unusable, flag):  # noqa: ANN001, ANN201 -- numba
     """Return the flags with the first and last groups of each ramp taken out of use.
 
@@ -60,7 +60,7 @@ def drop_groups(dq, ends, unusable, flag):  # noqa: ANN001, ANN201 -- numba
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def first_above(ramp, limit):  # noqa: ANN001, ANN201 -- numba
     """Return the first group of each ramp at or above a limit.
 
@@ -83,7 +83,35 @@ def first_above(ramp, limit):  # noqa: ANN001, ANN201 -- numba
     return first
 
 
-@numba.njit(cache=True, nogil=True)
+@part()
+def _box_minimum(values, grow, scratch, out):  # noqa: ANN001, ANN202 -- numba
+    """Write the minimum over a box of (2 grow + 1)^2, cut at the edges.
+
+    Parameters
+    ----------
+    values : (y, x) number
+        What to look at.
+    grow : int
+        Half-width of the box, pixels.
+    scratch, out : (y, x) number
+        Overwritten; ``out`` receives the minimum.
+    """
+    n_y, n_x = values.shape
+    for y in range(n_y):
+        for x in range(n_x):
+            lowest = values[y, x]
+            for k in range(max(x - grow, 0), min(x + grow + 1, n_x)):
+                lowest = min(lowest, values[y, k])
+            scratch[y, x] = lowest
+    for y in range(n_y):
+        for x in range(n_x):
+            lowest = scratch[y, x]
+            for k in range(max(y - grow, 0), min(y + grow + 1, n_y)):
+                lowest = min(lowest, scratch[k, x])
+            out[y, x] = lowest
+
+
+@kernel()
 def flag_above(dq, first, grow, unusable, flag):  # noqa: ANN001, ANN201 -- numba
     """Return the flags with the rest of each ramp taken out of use from a group on.
 
@@ -111,7 +139,7 @@ def flag_above(dq, first, grow, unusable, flag):  # noqa: ANN001, ANN201 -- numb
     n_usable = np.empty((n_y, n_x), np.int16)
     for t in range(n_time):
         if t == 0 or first.shape[0] > 1:
-            box_minimum(first[t], grow, scratch, grown)
+            _box_minimum(first[t], grow, scratch, grown)
         n_usable[:] = 0
         for g in range(n_group):
             for y in range(n_y):

@@ -6,12 +6,15 @@ searched by counting: the number of values below a trial value tells where the m
 counting is what vector units do fastest.
 """
 
+# ruff: noqa: FURB136 -- min() and max() take longer to compile
+
 from __future__ import annotations
 
 from functools import cache
 
-import numba
 import numpy as np
+
+from tsoxr.kernels.compiling import kernel, part
 
 __all__ = [
     "LANES",
@@ -30,14 +33,10 @@ LANES = 128
 LARGEST_NETWORK = 48
 """Longest sets for which sorting side by side is faster than counting."""
 
-FREE = {"reassoc", "contract", "nsz"}
 HUGE = np.float32(3e38)
 
 FEW = 12
 """So many values are sorted."""
-
-MANY = 32
-"""... and not by moving each to its place."""
 
 
 @cache
@@ -87,24 +86,18 @@ def network(n: int, low: int, high: int) -> np.ndarray:
     return np.array(kept[::-1], np.int32).reshape(-1, 2)
 
 
-@numba.njit(cache=True, nogil=True)
-def _exchange(values, pairs, width):  # noqa: ANN001, ANN202 -- numba
-    """Apply a `network` to the columns of ``values[:, :width]``, which must be contiguous."""
-    for m in range(pairs.shape[0]):
-        upper, lower = values[pairs[m, 0]], values[pairs[m, 1]]
-        for w in range(width):
-            a, b = upper[w], lower[w]
-            upper[w] = min(b, a)
-            lower[w] = max(a, b)
-
-
-@numba.njit(cache=True, nogil=True)
+@part()
 def median_of_lanes(values, pairs, count, width, out):  # noqa: ANN001, ANN201 -- numba
     """Fill ``out[:width]`` with the medians of the first ``count`` values of each column.
 
-    Columns are filled up with infinity, ``values`` is reordered, and an empty column gives 0.
+    Columns, filled up with infinity, are reordered by a `network`; an empty one gives 0.
     """
-    _exchange(values, pairs, width)
+    for m in range(pairs.shape[0]):
+        i, j = pairs[m, 0], pairs[m, 1]
+        for w in range(width):
+            a, b = values[i, w], values[j, w]
+            values[i, w] = a if a < b else b
+            values[j, w] = b if b > a else a
     for w in range(width):
         n = count[w]
         if n == 0:
@@ -115,21 +108,29 @@ def median_of_lanes(values, pairs, count, width, out):  # noqa: ANN001, ANN201 -
             out[w] = np.float32(0.5) * (values[n // 2 - 1, w] + values[n // 2, w])
 
 
-@numba.njit(cache=True, nogil=True)
-def _median_in_time(values, pairs, out):  # noqa: ANN001, ANN202 -- numba
-    n_time, n_pixel = values.shape
-    work, count = np.empty((n_time, LANES), np.float32), np.full(LANES, n_time, np.int32)
-    for begin in range(0, n_pixel, LANES):
-        width = min(LANES, n_pixel - begin)
-        total = np.zeros(width, np.float32)
-        for t in range(n_time):
-            row = values[t, begin : begin + width]
-            for w in range(width):
-                work[t, w] = row[w]
-                total[w] += row[w] - row[w]
-        median_of_lanes(work, pairs, count, width, out[begin : begin + width])
+@part()
+def _median_of_block(values, begin, width, pairs, work, count, middle, total):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``middle[:width]`` with the medians of columns from ``begin`` on."""
+    for w in range(width):
+        total[w] = 0.0
+    for t in range(values.shape[0]):
         for w in range(width):
-            out[begin + w] += total[w]  # not a number where a value is not finite
+            v = np.float32(values[t, np.uint64(begin + w)])
+            work[t, w] = v
+            total[w] += v - v
+    median_of_lanes(work, pairs, count, width, middle)
+    for w in range(width):
+        middle[w] += total[w]  # not a number where a value is not finite
+
+
+@kernel()
+def _median_in_time(values, pairs, work, count, out):  # noqa: ANN001, ANN202 -- numba
+    middle, total = work[-2], work[-1]
+    for begin in range(0, values.shape[1], LANES):
+        width = min(LANES, values.shape[1] - begin)
+        _median_of_block(values, begin, width, pairs, work, count, middle, total)
+        for w in range(width):
+            out[np.uint64(begin + w)] = middle[w]
 
 
 def median_in_time(values: np.ndarray) -> np.ndarray:
@@ -147,37 +148,32 @@ def median_in_time(values: np.ndarray) -> np.ndarray:
     flat = np.ascontiguousarray(values).reshape(len(values), -1)
     out = np.empty(flat.shape[1], np.float32)
     n = len(flat)
-    _median_in_time(flat, network(n, (n - 1) // 2, n // 2), out)
+    pairs, work = network(n, (n - 1) // 2, n // 2), np.empty((n + 2, LANES), np.float32)
+    _median_in_time(flat, pairs, work, np.full(LANES, n, np.int32), out)
     return out.reshape(values.shape[1:])
 
 
-@numba.njit(cache=True, nogil=True)
-def _variance_in_time(values, pairs, clip, out):  # noqa: ANN001, ANN202 -- numba
+@kernel(error_model="numpy")
+def _variance_in_time(values, pairs, clip, work, count, out):  # noqa: ANN001, ANN202 -- numba
     n_time, n_pixel = values.shape
-    work, count = np.empty((n_time, LANES), np.float32), np.full(LANES, n_time, np.int32)
-    middle, limit = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    kept, squares = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    middle, limit, kept, squares = work[-4], work[-3], work[-2], work[-1]
     for begin in range(0, n_pixel, LANES):
         width = min(LANES, n_pixel - begin)
-        part = values[:, begin : begin + width]
-        _median_in_time(part, pairs, middle[:width])
+        _median_of_block(values, begin, width, pairs, work, count, middle, kept)
         for t in range(n_time):
             for w in range(width):
-                work[t, w] = abs(part[t, w] - middle[w])
+                work[t, w] = abs(values[t, np.uint64(begin + w)] - middle[w])
         median_of_lanes(work, pairs, count, width, limit)
-        kept[:] = 0.0
-        squares[:] = 0.0
+        for w in range(width):
+            kept[w] = squares[w] = 0.0
         for t in range(n_time):
             for w in range(width):
                 d = work[t, w]
-                inside = d <= clip * limit[w]
-                kept[w] += np.float32(1.0) if inside else np.float32(0.0)
-            for w in range(width):
-                d = work[t, w]
+                kept[w] += np.float32(1.0) if d <= clip * limit[w] else np.float32(0.0)
                 squares[w] += d * d if d <= clip * limit[w] else np.float32(0.0)
         for w in range(width):
-            out[begin + w] = squares[w] / max(kept[w] - np.float32(1.0), np.float32(1.0))
-            out[begin + w] += middle[w] - middle[w]
+            scatter = squares[w] / max(kept[w] - np.float32(1.0), np.float32(1.0))
+            out[np.uint64(begin + w)] = scatter + (middle[w] - middle[w])
 
 
 def variance_in_time(values: np.ndarray, clip: float) -> np.ndarray:
@@ -198,7 +194,8 @@ def variance_in_time(values: np.ndarray, clip: float) -> np.ndarray:
     flat = np.ascontiguousarray(values, np.float32).reshape(len(values), -1)
     out = np.empty(flat.shape[1], np.float32)
     n = len(flat)
-    _variance_in_time(flat, network(n, (n - 1) // 2, n // 2), np.float32(clip), out)
+    pairs, work = network(n, (n - 1) // 2, n // 2), np.empty((n + 4, LANES), np.float32)
+    _variance_in_time(flat, pairs, np.float32(clip), work, np.full(LANES, n, np.int32), out)
     return out.reshape(values.shape[1:])
 
 
@@ -227,28 +224,28 @@ def percentile_of_seen(
         return np.where(count > 0, below + (place - low) * (above - below), 0.0)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FREE | {"nnan"})
+@part()
 def _count_below(values, n, at):  # noqa: ANN001, ANN202 -- numba
-    count = np.float32(0.0)  # exact up to 2^24, and in the lanes of the values
+    count = np.int32(0)  # as wide as the values, for vectors
     for k in range(n):
-        count += np.float32(1.0) if values[k] < at else np.float32(0.0)
-    return int(count)
+        count = np.int32(count + np.int32(values[k] < at))
+    return count
 
 
-@numba.njit(cache=True, nogil=True)
+@part()
 def _around(values, n, at):  # noqa: ANN001, ANN202 -- numba
     """Return the largest value below ``at`` and the smallest that is not."""
     below, above = -HUGE, HUGE
     for k in range(n):
         v = values[k]
         if v < at:
-            below = max(below, v)
+            below = v if v > below else below
         elif v < above:
             above = v
     return below, above
 
 
-@numba.njit(cache=True, nogil=True)
+@part()
 def _ranked(values, n, low, high, rank, scratch):  # noqa: ANN001, ANN202 -- numba
     """Return the value of this rank among those in [low, high), and the next one."""
     m = np.int64(0)
@@ -256,19 +253,21 @@ def _ranked(values, n, low, high, rank, scratch):  # noqa: ANN001, ANN202 -- num
         v = values[k]
         scratch[m] = v
         m += np.int64(v >= low) & np.int64(v < high)
-    if m > MANY:
-        scratch[:m].sort()
-    else:
-        for i in range(1, m):
+    gap = 1
+    while gap < m // 9:
+        gap = 3 * gap + 1
+    while gap > 0:  # Shell's sort; few values are moved one by one
+        for i in range(gap, m):
             v, j = scratch[i], i
-            while j > 0 and scratch[j - 1] > v:
-                scratch[j] = scratch[j - 1]
-                j -= 1
+            while j >= gap and scratch[j - gap] > v:
+                scratch[j] = scratch[j - gap]
+                j -= gap
             scratch[j] = v
-    return scratch[rank], scratch[min(rank + 1, m - 1)]
+        gap //= 3
+    return scratch[rank], scratch[rank + 1 if rank + 1 < m else rank]
 
 
-@numba.njit(cache=True, nogil=True)
+@part()
 def median_by_counting(values, n, guess, scale, scratch):  # noqa: ANN001, ANN201 -- numba
     """Return the median of ``values[:n]``, finite and contiguous float32, exactly.
 
@@ -277,7 +276,8 @@ def median_by_counting(values, n, guess, scale, scratch):  # noqa: ANN001, ANN20
     lower, upper = (n - 1) // 2, n // 2
     low, high, n_low, n_high = -HUGE, HUGE, 0, n
     at = np.float32(guess)
-    step = max(np.float32(scale), np.float32(1e-30)) * np.float32(2.0 / np.sqrt(n))
+    step = np.float32(scale) if scale > 1e-30 else np.float32(1e-30)
+    step *= np.float32(2.0 / np.sqrt(n))
     for _ in range(64):
         if n_high - n_low <= FEW:
             break

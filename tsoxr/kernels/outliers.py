@@ -10,12 +10,23 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from tsoxr.kernels.layout import row_blocks
 from tsoxr.kernels.medians import median_by_counting
+from tsoxr.kernels.small import INNER
 
-__all__ = ["class_factors", "masked_median", "median_of", "pixel_noise", "width_factors"]
+__all__ = [
+    "class_factors",
+    "masked_median",
+    "median_of",
+    "pixel_noise",
+    "width_factors",
+    "without_motion",
+]
 
 BLOCK = 16
 """Pixels that are gathered together: one line of the processor's cache."""
+ROWS = 8
+"""Rows whose light and motion are taken off together."""
 MIN_DIFFERENCES = 16
 """Second differences that a pixel's own scatter is worth estimating from."""
 SECOND_DIFFERENCE = 1.4826 / np.sqrt(1.5)
@@ -33,7 +44,7 @@ LEAST_FACTOR = 0.5
 """Noise below this part of the prediction is not believed."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def median_of(values, n, scratch):  # noqa: ANN001, ANN201 -- numba infers the types
     """Return the median of values[:n], finite float32."""
     few = min(n, 8)
@@ -45,7 +56,6 @@ def median_of(values, n, scratch):  # noqa: ANN001, ANN201 -- numba infers the t
     return median_by_counting(values, n, mean, spread, scratch)
 
 
-@numba.njit(cache=True, nogil=True)
 def masked_median(values: np.ndarray, unusable: np.ndarray) -> np.ndarray:
     """Return the median in time of each pixel's usable samples.
 
@@ -61,26 +71,33 @@ def masked_median(values: np.ndarray, unusable: np.ndarray) -> np.ndarray:
     (y, x) float32
         NaN where no sample is usable.
     """
-    n_times, n_rows, n_columns = values.shape
-    median = np.full((n_rows, n_columns), np.float32(np.nan))
-    found, count = np.empty((BLOCK, n_times), np.float32), np.empty(BLOCK, np.int64)
-    scratch = np.empty(n_times, np.float32)
-    for y in range(n_rows):
-        for first in range(0, n_columns, BLOCK):
-            size = min(BLOCK, n_columns - first)
-            count[:] = 0
-            for t in range(n_times):
-                for k in range(size):
-                    if not unusable[t, y, first + k] and np.isfinite(values[t, y, first + k]):
-                        found[k, count[k]] = values[t, y, first + k]
-                        count[k] += 1
-            for k in range(size):
-                if count[k] > 0:
-                    median[y, first + k] = median_of(found[k], count[k], scratch)
+    median = np.full(values.shape[1:], np.nan, np.float32)
+    for rows, (part, lost) in row_blocks(values, unusable):
+        found = np.empty((BLOCK + 1, len(part)), np.float32)
+        _masked_median(part, lost, found, np.empty(BLOCK, np.int64), median[rows])
     return median
 
 
 @numba.njit(cache=True, nogil=True)
+def _masked_median(values, unusable, found, count, median):  # noqa: ANN001, ANN202 -- numba infers
+    """Fill ``median`` (y, x); ``found`` (BLOCK + 1, time) float32 and ``count`` (BLOCK,) are room."""
+    n_times, n_rows, n_columns = values.shape
+    for y in range(n_rows):
+        for first in range(0, n_columns, BLOCK):
+            size = min(BLOCK, n_columns - first)
+            for k in range(size):
+                count[k] = 0
+            for t in range(n_times):
+                for k in range(size):
+                    v = values[t, y, first + k]
+                    if not unusable[t, y, first + k] and abs(v) < np.inf:
+                        found[k, count[k]] = v
+                        count[k] += 1
+            for k in range(size):
+                if count[k] > 0:
+                    median[y, first + k] = median_of(found[k], count[k], found[BLOCK])
+
+
 def pixel_noise(
     rate: np.ndarray,
     unusable: np.ndarray,
@@ -107,54 +124,50 @@ def pixel_noise(
         |v - median v|``; and the numbers of differences and of samples that they rest on. NaN
         where there are none or it was not asked for.
     """
-    n_times, n_rows, n_columns = rate.shape
-    out = np.full((4, n_rows, n_columns), np.float32(np.nan))
-    v, rest = np.empty((BLOCK, n_times), np.float32), np.empty(n_times, np.float32)
-    scratch = np.empty(n_times, np.float32)
-    inside = np.zeros(n_times, np.bool_)
-    inside[1:-1] = index[2:] - index[:-2] == 2
-    for y in range(n_rows):
-        for first in range(0, n_columns, BLOCK):
-            size = min(BLOCK, n_columns - first)
-            for t in range(n_times):
-                c0, c1, c2 = np.float32(fits[t, 0]), np.float32(fits[t, 1]), np.float32(fits[t, 2])
-                for k in range(size):
-                    x = first + k
-                    explained = (
-                        c0 * templates[0, y, x] + c1 * templates[1, y, x] + c2 * templates[2, y, x]
-                    )
-                    lost = unusable[t, y, x]
-                    v[k, t] = np.float32(np.nan) if lost else rate[t, y, x] - explained
-            for k in range(size):
-                found = _noise_of(v[k], inside, total, rest, scratch)
-                for i in range(4):
-                    out[i, y, first + k] = found[i]
+    out = np.full((4, *rate.shape[1:]), np.nan, np.float32)
+    out[2:] = 0.0
+    follow = np.flatnonzero(index[2:] - index[:-2] == 2)
+    for first in range(0, rate.shape[1], ROWS):
+        rows = slice(first, first + ROWS)
+        left = without_motion(rate[:, rows], unusable[:, rows], fits, templates[:, rows])
+        off = left[follow]
+        off += left[follow + 2]
+        off *= np.float32(0.5)
+        off -= left[follow + 1]
+        out[2, rows], out[0, rows] = _seen(np.abs(off, out=off), SECOND_DIFFERENCE)
+        if total:
+            left -= masked_median(left, np.zeros(left.shape, bool))
+            out[3, rows], out[1, rows] = _seen(np.abs(left, out=left), MAD)
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _noise_of(v, inside, total, rest, scratch):  # noqa: ANN001, ANN202 -- numba infers the types
-    """Return both scatters of a series (time,) float32 and how many differences and samples made them."""
-    short, whole, m = np.float32(np.nan), np.float32(np.nan), 0
-    n = 0
-    for t in range(1, v.size - 1):
-        off = abs(np.float32(0.5) * (v[t - 1] + v[t + 1]) - v[t])
-        if inside[t] and np.isfinite(off):
-            rest[n] = off
-            n += 1
-    if n > 0:
-        short = np.float32(SECOND_DIFFERENCE) * median_of(rest, n, scratch)
-    if total:
-        for t in range(v.size):
-            if np.isfinite(v[t]):
-                rest[m] = v[t]
-                m += 1
-        if m > 0:
-            middle = median_of(rest, m, scratch)
-            for i in range(m):
-                rest[i] = abs(rest[i] - middle)
-            whole = np.float32(MAD) * median_of(rest, m, scratch)
-    return short, whole, np.float32(n), np.float32(m)
+def _seen(values: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many of the values (time, y, x) are finite, and their median times a unit."""
+    lost = ~np.isfinite(values)
+    return len(values) - lost.sum(axis=0), np.float32(unit) * masked_median(values, lost)
+
+
+def without_motion(
+    rate: np.ndarray, unusable: np.ndarray, fits: np.ndarray, templates: np.ndarray
+) -> np.ndarray:
+    """Return frames less their light and shift, NaN where unusable.
+
+    Parameters
+    ----------
+    rate, unusable, fits, templates
+        Frames.
+
+    Returns
+    -------
+    (time, y, x) float32
+    """
+    factor = fits.astype(np.float32)[:, :, None, None]
+    explained = factor[:, 0] * templates[0]
+    for i in (1, 2):
+        explained += factor[:, i] * templates[i]
+    left = np.subtract(rate, explained, out=explained)
+    left[unusable] = np.nan
+    return left
 
 
 def width_factors(noise: np.ndarray, error: np.ndarray, predicted: bool = True) -> np.ndarray:

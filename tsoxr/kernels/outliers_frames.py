@@ -10,11 +10,10 @@ order. Arrays are as in `tsoxr.kernels.outliers`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from scipy import ndimage
 
-from tsoxr.kernels.outliers import median_of
+from tsoxr.kernels.outliers import masked_median
 
 __all__ = ["FAINT", "FITTED", "UNKNOWN", "frame_fits", "frame_templates"]
 
@@ -34,6 +33,9 @@ SPIKE = 3.0
 or falls below the third faintest by this factor."""
 ROUNDS = 2
 """Fits of a frame, each with the residuals of the one before."""
+
+FRAMES = 16
+"""Frames that are fitted together: what is made of them stays in the processor's cache."""
 
 UNKNOWN, FAINT, BRIGHT, FITTED = -1.0, 0.0, 1.0, 2.0
 """What the last template says of a pixel: no usable sample, little light, light, used in the fit."""
@@ -101,7 +103,6 @@ def _gradient(image: np.ndarray, axis: int) -> np.ndarray:
     return np.where(np.isfinite(both), both, np.where(np.isfinite(before), before, after))
 
 
-@numba.njit(cache=True, nogil=True)
 def frame_fits(rate: np.ndarray, unusable: np.ndarray, templates: np.ndarray) -> np.ndarray:
     """Return light and shift of each frame relative to the median frame.
 
@@ -118,63 +119,47 @@ def frame_fits(rate: np.ndarray, unusable: np.ndarray, templates: np.ndarray) ->
         Light less 1, shifts along y and x, pixels (nominally), and the robust rms of what is left
         over the error, in pixels of the fit. 0, 0, 0, 1 where fewer than two such pixels are usable.
     """
-    at_y, at_x = np.nonzero(templates[4] == FITTED)
-    n_fit = at_y.size
-    out = np.zeros((rate.shape[0], 4))
-    out[:, 3] = 1.0
-    basis = np.empty((n_fit, 3))
-    for i in range(n_fit):
-        for j in range(3):
-            basis[i, j] = templates[j, at_y[i], at_x[i]] * templates[3, at_y[i], at_x[i]]
-    data, kept = np.empty(n_fit), np.empty(n_fit, np.int64)
-    room = np.empty((2, n_fit), np.float32)
-    for t in range(rate.shape[0]):
-        n = 0
-        for i in range(n_fit):
-            y, x = at_y[i], at_x[i]
-            if not unusable[t, y, x] and np.isfinite(rate[t, y, x]):
-                data[n] = rate[t, y, x] * templates[3, y, x]
-                kept[n] = i
-                n += 1
-        if n >= 2:
-            _fit_one(data[:n], basis[kept[:n]], room, out[t])
+    y, x = np.nonzero(templates[4] == FITTED)
+    weight = templates[3, y, x]
+    basis = (templates[:3, y, x] * weight).astype(np.float64)
+    out = np.zeros((len(rate), 4))
+    for first in range(0, len(rate), FRAMES):
+        part = slice(first, first + FRAMES)
+        data = (rate[part, y, x] * weight).T
+        lost = unusable[part, y, x].T | ~np.isfinite(data)
+        out[part] = _fitted(np.where(lost, 0.0, data.astype(np.float64)), lost, basis)
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _median_of(values, room):  # noqa: ANN001, ANN202 -- numba infers the types
-    """Return the median of float64 values to the precision of float32; ``room`` (2, n) float32."""
-    for i in range(values.size):
-        room[0, i] = values[i]
-    return median_of(room[0], values.size, room[1])
+def _fitted(data: np.ndarray, lost: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Fit ``data`` (pixel, time) with ``basis`` (3, pixel), both over the error, without hits."""
+    n = len(data) - lost.sum(axis=0)
+    best = np.zeros((n.size, 3))
+    best[:, 0] = _medians(data / basis[0][:, None], lost)
+    for turn in range(ROUNDS + 1):
+        size = np.abs(data - basis.T @ best.T)
+        width = 1.4826 * _medians(size, lost)
+        if turn < ROUNDS:
+            used = (size <= CLIP * width) & ~lost
+            best = _least_squares(data, used, basis, n >= MIN_BRIGHT // 2)
+    found = np.column_stack([best[:, 0] - 1.0, best[:, 1:], width])
+    fits = (n >= 2) & (best[:, 0] > 0) & np.isfinite(found).all(axis=1)
+    return np.where(fits[:, None], found, (0.0, 0.0, 0.0, 1.0))
 
 
-@numba.njit(cache=True, nogil=True)
-def _fit_one(data: np.ndarray, basis: np.ndarray, room: np.ndarray, out: np.ndarray) -> None:
-    """Fit ``data`` (pixel,) with ``basis`` (pixel, 3), both over the error, without hits."""
-    n_terms = 3 if data.size >= MIN_BRIGHT // 2 else 1
-    best = np.zeros(3)
-    best[0] = _median_of(data / basis[:, 0], room)
-    rest = data - best[0] * basis[:, 0]
-    width = 1.4826 * _median_of(np.abs(rest), room)
-    for _ in range(ROUNDS):
-        best[:n_terms] = _solved(data, basis, np.abs(rest) <= CLIP * width, n_terms)
-        rest = data - basis @ best
-        width = 1.4826 * _median_of(np.abs(rest), room)
-    if best[0] > 0.0 and np.isfinite(best).all():
-        out[0], out[1], out[2], out[3] = best[0] - 1.0, best[1], best[2], width
+def _medians(values: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Return the median of each column of float64 values to the precision of float32."""
+    flat = values.astype(np.float32)[:, None]
+    return masked_median(flat, lost[:, None])[0].astype(np.float64)
 
 
-@numba.njit(cache=True, nogil=True)
-def _solved(data, basis, used, n_terms):  # noqa: ANN001, ANN202 -- numba infers the types
-    """Return the least-squares factors of the first terms, from the pixels used."""
-    matrix, right = np.zeros((n_terms, n_terms)), np.zeros(n_terms)
-    for i in range(data.size):
-        if used[i]:
-            for j in range(n_terms):
-                right[j] += basis[i, j] * data[i]
-                for k in range(n_terms):
-                    matrix[j, k] += basis[i, j] * basis[i, k]
-    for j in range(n_terms):
-        matrix[j, j] += 1e-9 * matrix[0, 0] + 1e-300
-    return np.linalg.solve(matrix, right)
+def _least_squares(
+    data: np.ndarray, used: np.ndarray, basis: np.ndarray, many: np.ndarray
+) -> np.ndarray:
+    """Return the least-squares factors (time, 3) from the pixels used; only the first but for ``many``."""
+    pairs = (basis[:, None] * basis).reshape(9, -1)
+    matrix = (used.T.astype(np.float64) @ pairs.T).reshape(-1, 3, 3)
+    right = np.where(used, data, 0.0).T @ basis.T
+    right[~many, 1:] = matrix[~many, 1:] = matrix[~many, :, 1:] = 0.0
+    matrix += (1e-9 * matrix[:, 0, 0] + 1e-300)[:, None, None] * np.eye(3)
+    return np.linalg.solve(matrix, right[..., None])[..., 0]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.outliers_few import MIN_NEIGHBOURS, in_time, marked, spans, widening
 from tsoxr.kernels.outliers_frames import FAINT
-from tsoxr.kernels.outliers_search import QUIET_FRAME, ends, series, verdict, window
 
 __all__ = ["GROWN", "grow"]
 
 GROWN = 2
 """Mark of neighbours of an outlier; what was found by itself is marked 1; the sign is that of the excess."""
+STEPS = np.array([[0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]])
+"""From a pixel to those beside it in the same frame."""
 
 
-@numba.njit(cache=True, nogil=True)
 def grow(
     rate: np.ndarray,
     error: np.ndarray,
@@ -36,24 +36,34 @@ def grow(
         From `search`; neighbours are marked `GROWN` times the sign.
     """
     sigma, length, margin, usual = limits
-    n_times, n_rows, n_columns = rate.shape
-    v = np.empty(n_times, np.float32)
-    first, last = ends(fits)
-    for t in range(margin, n_times - margin):
-        low, high = window(t, length, first, last)
-        excess = max(1.0, fits[t, 3] / (QUIET_FRAME * usual)) if usual > 0.0 else 1.0
-        for y in range(n_rows):
-            for x in range(n_columns):
-                sign = found[t, y, x]
-                if abs(sign) != 1:
-                    continue
-                for j, i in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                    inside = 0 <= j < n_rows and 0 <= i < n_columns
-                    if not inside or found[t, j, i] != 0 or unusable[t, j, i]:
-                        continue
-                    series(rate, unusable, fits, images, j, i, (low, high), v)
-                    width = error[t, j, i] * images[5, j, i]
-                    if images[4, j, i] > FAINT:
-                        width *= excess
-                    if verdict(v, t, low, high, width, sigma)[0] == sign:
-                        found[t, j, i] = GROWN * sign
+    near, wide = spans(fits, length), widening(fits, usual)
+    for t, y, x in marked(found, margin):
+        at, sign = _beside(np.stack([t, y, x]), found, unusable)
+        here, around = in_time(rate, unusable, fits, images, near, *at)
+        width = (error[at] * images[5][at[1:]]).astype(np.float64)
+        width *= np.where(images[4][at[1:]] > FAINT, wide[at[0]], 1.0)
+        shares = _verdict(here, around, sigma * width) == sign
+        found[tuple(place[shares] for place in at)] = GROWN * sign[shares]
+
+
+def _beside(
+    marks: np.ndarray, found: np.ndarray, unusable: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Return unmarked usable places beside outliers (3, mark), and the signs of these."""
+    sign = found[tuple(marks)]
+    at = (marks[:, None] + STEPS.T[:, :, None])[:, :, np.abs(sign) == 1].reshape(3, -1)
+    sign = np.tile(sign[np.abs(sign) == 1], len(STEPS))
+    inside = ((at >= 0) & (at < np.array(found.shape)[:, None])).all(axis=0)
+    t, y, x = at[:, inside]
+    is_open = (found[t, y, x] == 0) & ~unusable[t, y, x]
+    return (t[is_open], y[is_open], x[is_open]), sign[inside][is_open]
+
+
+def _verdict(here: np.ndarray, around: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Return +1, -1 or 0 as most samples of the window (window, sample) lie beyond the limit."""
+    n = np.isfinite(around).sum(axis=0) - 1
+    limit = width * np.sqrt(1.0 + 0.5 * np.pi / (n + 1))
+    off = here - around
+    above, below = ((side > limit).sum(axis=0) > n // 2 for side in (off, -off))
+    known = (n >= MIN_NEIGHBOURS) & np.isfinite(here)
+    return np.where(known, above.astype(np.int8) - (below & ~above), 0)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from tsoxr.kernels.outliers import masked_median
+
 __all__ = ["median_images", "smooth_along_dispersion", "spatial_profile", "window_for"]
 
 WINDOW = (5, 31)
@@ -28,14 +30,16 @@ REJECT = 5.0
 MEDIAN_VARIANCE = np.pi / 2
 """Variance of a median over that of a mean, normal noise."""
 
+ROWS = 16
+"""Rows whose flags are looked at together."""
 
-BLOCK = 16
-"""Pixels that are gathered together: one line of the processor's cache."""
 
-
-@numba.njit(cache=True, nogil=True)
 def median_images(
-    data: np.ndarray, error: np.ndarray, dq: np.ndarray, unusable: np.uint32
+    data: np.ndarray,
+    error: np.ndarray,
+    dq: np.ndarray,
+    unusable: np.uint32,
+    accepted: np.uint32 = np.uint32(0),  # noqa: B008 -- a number
 ) -> np.ndarray:
     """Return median, median error and number of usable samples of each pixel.
 
@@ -48,34 +52,22 @@ def median_images(
         Flags.
     unusable : uint32
         Flags that take a pixel out of use.
+    accepted : uint32
+        Flags of values that are used for all that.
 
     Returns
     -------
     (3, spatial, dispersion) float32
         The first two are NaN where no sample is usable.
     """
-    n_time, n_spatial, n_dispersion = data.shape
-    out = np.full((3, n_spatial, n_dispersion), np.float32(np.nan))
-    values = np.empty((BLOCK, n_time), np.float32)
-    errors = np.empty((BLOCK, n_time), np.float32)
-    count = np.empty(BLOCK, np.int64)
-    for y in range(n_spatial):
-        for first in range(0, n_dispersion, BLOCK):
-            size = min(BLOCK, n_dispersion - first)
-            count[:] = 0
-            for t in range(n_time):
-                for k in range(size):
-                    d, e = data[t, y, first + k], error[t, y, first + k]
-                    used = (dq[t, y, first + k] & unusable) == 0
-                    if used and abs(d) < np.inf and 0.0 < e < np.inf:
-                        values[k, count[k]] = d
-                        errors[k, count[k]] = e
-                        count[k] += 1
-            for k in range(size):
-                out[2, y, first + k] = count[k]
-                if count[k] > 0:
-                    out[0, y, first + k] = np.median(values[k, : count[k]])
-                    out[1, y, first + k] = np.median(errors[k, : count[k]])
+    out = np.empty((3, *data.shape[1:]), np.float32)
+    for first in range(0, data.shape[1], ROWS):
+        rows = slice(first, first + ROWS)
+        value, own, flags = data[:, rows], error[:, rows], dq[:, rows]
+        used = ((flags & unusable) == 0) | ((flags & accepted) != 0)
+        used &= np.isfinite(value) & (own > 0) & (own < np.inf)
+        out[0, rows], out[1, rows] = (masked_median(a, ~used) for a in (value, own))
+        out[2, rows] = used.sum(axis=0)
     return out
 
 
@@ -100,7 +92,6 @@ def window_for(center: np.ndarray) -> int:
     return int(np.clip(2 * (int(length) // 2) + 1, *WINDOW))
 
 
-@numba.njit(cache=True, nogil=True)
 def smooth_along_dispersion(
     image: np.ndarray, inverse_variance: np.ndarray, flux: np.ndarray, window: int
 ) -> np.ndarray:
@@ -128,9 +119,18 @@ def smooth_along_dispersion(
     Least squares of image = flux (a + b d + c d^2), d the distance in columns over half
     the window; the value at d = 0 is returned.
     """
+    data, weight, light = (
+        np.ascontiguousarray(a, dtype=np.float64) for a in (image, inverse_variance, flux)
+    )
+    out = np.full(image.shape, np.nan)
+    _smooth(data, weight, light, window // 2, out)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _smooth(image, inverse_variance, flux, half, out):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Do the work of `smooth_along_dispersion`; ``out`` is filled where there is light."""
     n_spatial, n_dispersion = image.shape
-    out = np.full((n_spatial, n_dispersion), np.nan)
-    half = window // 2
     for y in range(n_spatial):
         for x in range(n_dispersion):
             s0 = s1 = s2 = s3 = s4 = t0 = t1 = t2 = 0.0
@@ -159,7 +159,6 @@ def smooth_along_dispersion(
                 out[y, x] = (c0 * t0 + c1 * t1 + c2 * t2) / determinant
             else:
                 out[y, x] = t0 / s0
-    return out
 
 
 def spatial_profile(

@@ -16,15 +16,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from tsoxr.kernels.ramp_factors import block_width, factorize_rows, usable_rows
 from tsoxr.kernels.ramp_search import Thresholds
-from tsoxr.kernels.ramps import (
-    JUMP,
-    UNUSABLE,
-    Readout,
-    block_width,
-    factorize_rows,
-    usable_rows,
-)
+from tsoxr.kernels.ramps import JUMP, UNUSABLE, Readout
 
 __all__ = ["N_WORK", "Data", "load", "refine", "screen"]
 

@@ -23,15 +23,9 @@ import numba
 import numpy as np
 
 from tsoxr.kernels.ramp_blocks import N_WORK, Data, load, refine, screen
+from tsoxr.kernels.ramp_factors import block_width, usable_rows
 from tsoxr.kernels.ramp_search import Thresholds, Work, fit_one, search_one, workspace
-from tsoxr.kernels.ramps import (
-    DO_NOT_USE,
-    JUMP,
-    Readout,
-    block_width,
-    usable_difference,
-    usable_rows,
-)
+from tsoxr.kernels.ramps import DO_NOT_USE, JUMP, Readout, usable_difference
 
 __all__ = ["Fits", "Thresholds", "find_jumps", "fit", "thresholds"]
 

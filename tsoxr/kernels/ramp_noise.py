@@ -8,7 +8,6 @@ group from read noise, DN2. Groups that are NaN count as flagged.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from tsoxr.kernels.ramp_scatter import MAD, point_to_point
@@ -18,33 +17,22 @@ from tsoxr.kernels.ramps import (
     DO_NOT_USE,
     JUMP,
     SATURATED,
+    UNUSABLE,
     Readout,
-    usable_difference,
 )
 
 __all__ = [
     "MAD",
     "differences",
     "mean_rate",
-    "noise_ratio",
     "point_to_point",
     "read_noise",
     "usual_pattern",
 ]
 
-FEWEST = 10  # values from which a pixel's scatter is measured
-MOST = 64  # values after which more would only cost time: scatter known to 12 %
 FAINT = (5.0, 30.0)  # percentiles of the rate; below them lie pixels that do not work
-UNCERTAINTY = 1.3  # of MAD from n changes, times sqrt(n): 1.17 if no two shared a value
 
 
-@numba.njit(cache=True, nogil=True)
-def _median(values: np.ndarray, n: int) -> float:
-    """Return the median of the first ``n`` values, NaN of none."""
-    return np.median(values[:n]) if n > 0 else np.nan
-
-
-@numba.njit(cache=True, nogil=True)
 def usual_pattern(dq_group: np.ndarray) -> np.ndarray:
     """Return the flags that a group of a pixel has in most integrations.
 
@@ -60,98 +48,25 @@ def usual_pattern(dq_group: np.ndarray) -> np.ndarray:
         integrations carry.
     """
     n_times, n_groups, n_pixels = dq_group.shape
-    pattern = np.zeros((n_groups, n_pixels), np.uint8)
-    all_counts = np.empty(BLOCK, np.uint16)
-    for start in range(0, n_pixels, BLOCK):
-        stop = min(start + BLOCK, n_pixels)
-        count = all_counts[: stop - start]
-        for g in range(n_groups):
-            out = pattern[g, start:stop]
-            for bit in (DO_NOT_USE, SATURATED, JUMP):
-                count[:] = 0
-                for t in range(n_times):
-                    q = dq_group[t, g, start:stop]
-                    for i in range(count.size):
-                        count[i] += np.uint16((q[i] & bit) != 0)
-                for i in range(count.size):
-                    out[i] |= np.uint8(bit if 2 * count[i] > n_times else 0)
+    pattern, counted = np.zeros((n_groups, n_pixels), np.uint8), np.uint8(UNUSABLE | JUMP)
+    width = max(16 * BLOCK // n_groups, 1)
+    for start in range(0, n_pixels, width):
+        flags, out = dq_group[..., start : start + width], pattern[:, start : start + width]
+        # what more than half have, two that follow each other have, or the last of an odd number
+        maybe = np.bitwise_or.reduce(flags[: n_times - 1 : 2] & flags[1::2], axis=0)
+        if n_times % 2 == 1:
+            maybe |= flags[-1]
+        maybe &= counted
+        if not maybe.any():
+            continue
+        np.bitwise_and.reduce(flags, axis=0, out=out)
+        out &= counted
+        group, pixel = np.divmod(np.flatnonzero((maybe & ~out) != 0), out.shape[1])
+        some = flags[:, group, pixel]
+        for bit in (DO_NOT_USE, SATURATED, JUMP):
+            often = 2 * np.count_nonzero(some & np.uint8(bit), axis=0) > n_times
+            out[group[often], pixel[often]] |= np.uint8(bit)
     return pattern
-
-
-@numba.njit(cache=True, nogil=True)
-def _normalised_change(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    noise: np.ndarray,
-    readout: Readout,
-    t: int,
-    j: int,
-    low: int,
-    z: np.ndarray,
-) -> None:
-    """Fill ``z`` with |D(t+1) - D(t)| / sqrt(2 V) of difference ``j`` for a run of pixels."""
-    for i in range(z.size):
-        p = low + i
-        change = (np.float64(ramp[t + 1, j + 1, p]) - np.float64(ramp[t + 1, j, p])) - (
-            np.float64(ramp[t, j + 1, p]) - np.float64(ramp[t, j, p])
-        )
-        variance = noise[0, p] * (readout.interval[j] - 2.0 * readout.lag) + 2.0 * noise[1, p]
-        good = usable_difference(dq_group[t, j, p], dq_group[t, j + 1, p]) and usable_difference(
-            dq_group[t + 1, j, p], dq_group[t + 1, j + 1, p]
-        )
-        z[i] = np.abs(change) / np.sqrt(2.0 * variance) if good else np.nan
-
-
-@numba.njit(cache=True, nogil=True)
-def noise_ratio(
-    ramp: np.ndarray, dq_group: np.ndarray, noise: np.ndarray, readout: Readout
-) -> np.ndarray:
-    """Compare the scatter of each pixel in time with the predicted noise.
-
-    Parameters
-    ----------
-    ramp, dq_group : (time, group, pixel) arrays
-        A sample of the integrations.
-    noise : (2, pixel) float
-        Predicted noise.
-    readout : Readout
-        Timing of the groups.
-
-    Returns
-    -------
-    (2, pixel) float32
-        First the ratio: 1.4826 times the median of ``|D(t+1) - D(t)| / sqrt(2 V)`` over the
-        group differences ``D`` of variance ``V``. Changes from one integration to the next
-        count, so trends and transits do not. 1 where fewer than `FEWEST` values are usable:
-        among so few, a hit would hide itself. Second the ratio lowered by its own 1 sigma
-        uncertainty, at least 1: what to multiply the predicted noise by, so that chance does
-        not raise it in pixels that behave.
-    """
-    n_times, n_groups, n_pixels = ramp.shape
-    ratio = np.ones((2, n_pixels), np.float32)
-    n_all = (n_times - 1) * (n_groups - 1)
-    stride = (n_all - 1) // MOST + 1
-    rows = np.empty((n_all // stride + 1, min(BLOCK, n_pixels) + 8), np.float32)
-    found = np.empty(rows.shape[0], np.float32)
-    for start in range(0, n_pixels, BLOCK):
-        stop = min(start + BLOCK, n_pixels)
-        n_rows = 0
-        for k in range(0, n_all, stride):
-            t, j = k // (n_groups - 1), k % (n_groups - 1)
-            z = rows[n_rows, : stop - start]
-            _normalised_change(ramp, dq_group, noise, readout, t, j, start, z)
-            n_rows += 1
-        for i in range(stop - start):
-            n = 0
-            for k in range(n_rows):
-                if np.isfinite(rows[k, i]):
-                    found[n] = rows[k, i]
-                    n += 1
-            if n >= FEWEST:
-                ratio[0, start + i] = MAD * _median(found, n)
-                lowered = ratio[0, start + i] / (1.0 + UNCERTAINTY / np.sqrt(n))
-                ratio[1, start + i] = max(lowered, 1.0)
-    return ratio
 
 
 def differences(ramp: np.ndarray, dq_group: np.ndarray) -> np.ndarray:

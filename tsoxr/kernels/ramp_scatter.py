@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from tsoxr.kernels.medians import median_of_lanes, network
+from tsoxr.kernels import medians
 
 __all__ = ["MAD", "median_in_time", "point_to_point"]
 
-LANES = 128  # pixels whose medians are found together
+BLOCK = 8192  # pixels worked on at a time: numpy is fast in the cache
 MAD = 1.482602  # standard deviation of a Gaussian over its median absolute deviation
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _medians(values: np.ndarray, changes: bool, pairs: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out`` with medians over time, of values or of absolute changes; NaN without any."""
-    n_times, n_pixels = values.shape
-    width, first = min(LANES, n_pixels), 1 if changes else 0
-    rows, count = np.empty((n_times - first, width), np.float32), np.empty(width, np.int32)
-    for start in range(0, n_pixels, width):
-        m = min(width, n_pixels - start)
-        count[:] = 0
-        for t in range(first, n_times):
-            row, value = rows[t - first], values[t, start : start + m]
-            before = values[t - first, start : start + m]
-            if changes:
-                for i in range(m):
-                    row[i] = abs(value[i] - before[i])
-            else:
-                for i in range(m):
-                    row[i] = value[i]
-            for i in range(m):
-                count[i] += np.int32(1 if np.isfinite(row[i]) else 0)
-            for i in range(m):
-                row[i] = row[i] if np.isfinite(row[i]) else np.inf
-        middle = out[start : start + m]
-        median_of_lanes(rows, pairs, count, m, middle)
-        for i in range(m):
-            middle[i] = middle[i] if count[i] > 0 else np.nan
+def _of_finite(values: np.ndarray) -> np.ndarray:
+    """Return medians over the first axis of what is finite, NaN where nothing is.
+
+    What is missing becomes as many values below all others as above, which leaves the median
+    where it is; where an odd number is missing, one more row evens it out.
+    """
+    missing = ~np.isfinite(values)
+    above = np.logical_xor.accumulate(missing, axis=0)
+    filled = np.where(missing, np.where(above, medians.HUGE, -medians.HUGE), values)
+    out = np.full(filled.shape[1], np.nan, np.float32)
+    some, odd = ~missing.all(axis=0), above[-1]
+    for chosen in (some & ~odd, some & odd):
+        if chosen.any():
+            rows = filled[:, chosen]
+            if odd[chosen][0]:
+                rows = np.concatenate([rows, np.full_like(rows[:1], -medians.HUGE)])
+            out[chosen] = medians.median_in_time(rows)
+    return out
+
+
+def median_in_time(values: np.ndarray) -> np.ndarray:
+    """Return the median of each pixel over time.
+
+    Parameters
+    ----------
+    values : (time, pixel) float
+        A time series for each pixel; values that are not finite are left out.
+
+    Returns
+    -------
+    (pixel,) float32
+        NaN where there is none.
+    """
+    out = medians.median_in_time(values.astype(np.float32, copy=False))
+    others = np.flatnonzero(np.isnan(out))
+    for start in range(0, others.size, BLOCK):
+        pixels = others[start : start + BLOCK]
+        out[pixels] = _of_finite(np.take(values, pixels, axis=1).astype(np.float32, copy=False))
+    return out
 
 
 def point_to_point(values: np.ndarray) -> np.ndarray:
@@ -57,24 +69,8 @@ def point_to_point(values: np.ndarray) -> np.ndarray:
     n_times, n_pixels = values.shape
     scatter = np.full(n_pixels, np.nan, np.float32)
     if n_times > 1:
-        _medians(values, True, network(n_times - 1, 0, (n_times - 1) // 2), scatter)
+        for start in range(0, n_pixels, BLOCK):
+            with np.errstate(invalid="ignore"):
+                change = np.diff(values[:, start : start + BLOCK], axis=0)
+            scatter[start : start + BLOCK] = median_in_time(np.abs(change, out=change))
     return scatter * np.float32(MAD / np.sqrt(2.0))
-
-
-def median_in_time(values: np.ndarray) -> np.ndarray:
-    """Return the median of each pixel over time.
-
-    Parameters
-    ----------
-    values : (time, pixel) float
-        A time series for each pixel; values that are not finite are left out.
-
-    Returns
-    -------
-    (pixel,) float32
-        NaN where there is none.
-    """
-    n_times, n_pixels = values.shape
-    out = np.empty(n_pixels, np.float32)
-    _medians(values, False, network(n_times, 0, n_times // 2), out)
-    return out

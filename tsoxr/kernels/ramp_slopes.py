@@ -5,110 +5,75 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tsoxr.kernels.medians import median_of_lanes, network
+from tsoxr.kernels.ramp_scatter import median_in_time
 from tsoxr.kernels.ramps import JUMP, UNUSABLE, usable_difference
 
 __all__ = ["mean_rate"]
 
-LANES = 128  # pixels whose medians are found together
-WIDE = 2048  # pixels whose slopes are: a run of that length in memory is read at full speed
-
-
-@numba.njit(cache=True, nogil=True)
-def _none_usable(flags: np.ndarray) -> bool:
-    """Return whether all pixels have flags with which a group is not used."""
-    usable = np.uint8(0)
-    for i in range(flags.size):
-        usable |= np.uint8((flags[i] & UNUSABLE) == 0)
-    return usable == 0
+WIDE = 8192  # pixels whose slopes are found together: their rows stay in the second-level cache
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _slope(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray, i: int) -> float:
-    """Return the mean slope of the usable differences of one ramp, infinite without any."""
-    rise = span = 0.0
-    for j in range(interval.size):
-        d = np.float64(ramp[j + 1, i]) - np.float64(ramp[j, i])
-        if usable_difference(dq_group[j, i], dq_group[j + 1, i]) and np.isfinite(d):
-            rise += d
-            span += interval[j]
-    return rise / span if span > 0.0 else np.inf
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _slopes(  # noqa: C901 -- loops over few rows each run in lanes
+def _slopes(
     ramp: np.ndarray,
     dq_group: np.ndarray,
     interval: np.ndarray,
-    start: int,
+    ends: tuple[int, int, int],
+    may_lack: bool,
     seen: np.ndarray,
     slope: np.ndarray,
 ) -> None:
-    """Fill mean slopes of ramps (group, pixel) from pixel ``start``, infinite without any.
+    """Fill mean slopes of ramps (group, pixel) from a pixel on, infinite without any.
 
-    From the first to the last group that any of the pixels uses; ramps with flags between
-    them, and those whose groups do not add up to a number, one by one.
+    From the first to the last group of ``ends``, whose last number is the pixel; ramps with
+    flags between them, and those whose groups do not add up to a number (if they
+    ``may_lack`` some), one by one.
     """
-    first, last, stop = 0, interval.size, start + slope.size
-    while first < last and _none_usable(dq_group[first, start:stop]):
-        first += 1
-    while first < last and _none_usable(dq_group[last, start:stop]):
-        last -= 1
-    q = dq_group[first, start:stop]
+    first, last, start = ends
+    stop = start + slope.size
     for i in range(slope.size):
-        seen[i] = q[i] & np.uint8(UNUSABLE)
+        seen[i] = 0
         slope[i] = 0.0
-    for g in range(first + 1, last + 1):
-        q = dq_group[g, start:stop]
-        for i in range(slope.size):
-            seen[i] |= q[i] & np.uint8(UNUSABLE | JUMP)
-    for g in range(first, last + 1):
-        value = ramp[g, start:stop]
-        for i in range(slope.size):
-            slope[i] += np.float32(value[i])
-    low, high = ramp[first, start:stop], ramp[last, start:stop]
     span = 0.0
-    for j in range(first, last):
-        span += interval[j]
-    per_second = 1.0 / span
+    for g in range(first, last + 1):
+        flag, value = dq_group[g, start:stop], ramp[g, start:stop]
+        counts = np.uint8(UNUSABLE | (JUMP if g > first else 0))
+        for i in range(slope.size):
+            seen[i] |= flag[i] & counts
+        for i in range(slope.size if may_lack else 0):
+            slope[i] += np.float32(value[i])
+        span += interval[g - 1] if g > first else 0.0
+    low, high, per_second = ramp[first, start:stop], ramp[last, start:stop], 1.0 / span
     for i in range(slope.size):
-        seen[i] |= np.uint8(0 if np.isfinite(slope[i]) else 1)
+        seen[i] |= np.uint8(0 if slope[i] - slope[i] == 0.0 else 1)
+        slope[i] = (np.float64(high[i]) - np.float64(low[i])) * per_second
     for i in range(slope.size):
-        rise = np.float64(high[i]) - np.float64(low[i])
-        slope[i] = rise * per_second if last > first else np.inf
-    for i in range(slope.size):
-        if seen[i] != 0:
-            slope[i] = _slope(ramp, dq_group, interval, start + i)
+        if seen[i] == 0:
+            continue
+        rise = span = 0.0
+        for j in range(interval.size):
+            d = np.float64(ramp[j + 1, start + i]) - np.float64(ramp[j, start + i])
+            good = usable_difference(dq_group[j, start + i], dq_group[j + 1, start + i])
+            if good and d - d == 0.0:
+                rise += d
+                span += interval[j]
+        slope[i] = rise / span if span > 0.0 else np.inf
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _mean_rates(
-    ramp: np.ndarray,
-    dq_group: np.ndarray,
-    interval: np.ndarray,
-    pairs: np.ndarray,
-    rate: np.ndarray,
-) -> None:
-    """Fill ``rate`` (pixel,) as `mean_rate` says; ``pairs`` is a network for n_times values."""
-    n_times, _, n_pixels = ramp.shape
-    width = min(WIDE, n_pixels)
-    rows, seen = np.empty((n_times, width), np.float32), np.empty(width, np.uint8)
-    lanes, count = np.empty((n_times, LANES), np.float32), np.empty(LANES, np.int32)
-    for first in range(0, n_pixels, width):
-        last = min(first + width, n_pixels)
-        for t in range(n_times):
-            _slopes(ramp[t], dq_group[t], interval, first, seen, rows[t, : last - first])
-        for start in range(first, last, LANES):
-            middle = rate[start : min(start + LANES, last)]
-            count[:] = 0
-            for t in range(n_times):
-                row, lane = rows[t, start - first :], lanes[t]
-                for i in range(middle.size):
-                    lane[i] = row[i]
-                    count[i] += np.int32(1 if row[i] < np.inf else 0)
-            median_of_lanes(lanes, pairs, count, middle.size, middle)
-            for i in range(middle.size):
-                middle[i] = middle[i] if count[i] > 0 else np.nan
+def _all_unusable(flags: np.ndarray) -> bool:
+    """Return whether all flags (time, pixel) take their group out of use."""
+    few = flags[:, : flags.shape[1] // 16 + 1]  # that tells, most of the time
+    return all(bool((some & np.uint8(UNUSABLE)).all()) for some in (few, flags))
+
+
+def _in_use(dq_group: np.ndarray) -> tuple[int, int]:
+    """Return the first and the last group that any pixel uses."""
+    first, last = 0, dq_group.shape[1] - 1
+    while first < last and _all_unusable(dq_group[:, first]):
+        first += 1
+    while first < last and _all_unusable(dq_group[:, last]):
+        last -= 1
+    return first, last
 
 
 def mean_rate(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -> np.ndarray:
@@ -129,6 +94,13 @@ def mean_rate(ramp: np.ndarray, dq_group: np.ndarray, interval: np.ndarray) -> n
         spoil single integrations, from which the median protects.
     """
     n_times, _, n_pixels = ramp.shape
-    rate = np.empty(n_pixels, np.float32)
-    _mean_rates(ramp, dq_group, interval, network(n_times, 0, n_times // 2), rate)
+    rate, width = np.empty(n_pixels, np.float32), min(WIDE, n_pixels)
+    first, last = _in_use(dq_group)
+    seen, lacks = np.empty(width, np.uint8), ramp.dtype.kind == "f"
+    for start in range(0, n_pixels, WIDE):
+        out = rate[start : start + WIDE]
+        rows = np.empty((n_times, out.size), np.float32)
+        for t in range(n_times):
+            _slopes(ramp[t], dq_group[t], interval, (first, last, start), lacks, seen, rows[t])
+        out[:] = median_in_time(rows)
     return rate

@@ -30,12 +30,10 @@ import numpy as np
 
 __all__ = [
     "Readout",
-    "block_width",
-    "factorize_rows",
     "ramp_weights",
     "readout",
+    "solve_rows",
     "usable_difference",
-    "usable_rows",
 ]
 
 DO_NOT_USE = 1
@@ -43,7 +41,7 @@ SATURATED = 2
 UNUSABLE = 3  # DO_NOT_USE | SATURATED
 JUMP = 4
 BLOCK = 4096
-WIDTH = 4096  # differences of a block of ramps: its arrays together stay in the second-level cache
+IN_CACHE = 65536  # groups of a block of ramps: its arrays together stay in the second-level cache
 
 
 class Readout(NamedTuple):
@@ -75,156 +73,87 @@ def usable_difference(before: int, after: int) -> bool:
     return ((before | after) & UNUSABLE) == 0 and (after & JUMP) == 0
 
 
-@numba.njit(cache=True, nogil=True)
-def block_width(n_differences: int, n_pixels: int) -> int:
-    """Return how many pixels to solve side by side."""
-    return min(max(WIDTH // n_differences, 16), n_pixels)
-
-
-@numba.njit(cache=True, nogil=True)
-def usable_rows(pattern: np.ndarray, start: int, used: np.ndarray, m: int) -> None:
-    """Fill 1 where flags (group, pixel) let a difference of a block be used, 0 elsewhere."""
-    for j in range(used.shape[0]):
-        row = used[j]
-        before, after = pattern[j, start : start + m], pattern[j + 1, start : start + m]
-        for k in range(m):
-            row[k] = 1.0 if usable_difference(before[k], after[k]) else 0.0
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def factorize_rows(
+def solve_rows(
     used: np.ndarray,
     terms: np.ndarray,
     readout: Readout,
-    factors: np.ndarray,
-    work: np.ndarray,
-    m: int,
+    inverse: np.ndarray,
+    u: np.ndarray,
+    norm: np.ndarray,
 ) -> None:
-    """Factorize the covariances of the first ``m`` ramps of a block.
+    """Solve for the weights of ramps side by side.
 
-    ``C = L diag(pivot) L'`` with unit lower bidiagonal ``L``. What is not used has zeros.
+    ``C = L diag(pivot) L'`` with unit lower bidiagonal ``L``, ``L_j+1,j = off / pivot_j``. The
+    inverse of a pivot is 0 where the difference is not used.
 
     Parameters
     ----------
-    used : (difference, width) float64
-        1 for differences that are used, else 0.
-    terms : (2, width) float64
-        Photon variance per second, DN2 s-1, and read variance of a group, DN2.
+    used : (difference, width) uint8
+        Not 0 where a difference is to be used.
+    terms : (3 or more, width) float64
+        Photon variance per second, DN2 s-1, read variance of a group, DN2, and the covariance
+        of neighbours, DN2.
     readout : Readout
         Timing of the groups.
-    factors : (3 or more, difference, width) float64
-        Filled with ``C^-1 dt``, with ``L_j+1,j`` and with ``1 / pivot``.
-    work : (2 or more, width) float64
-        The first row is filled with ``dt' C^-1 dt``; the second is work space.
+    inverse : (group, width) float64
+        Work space; the first row is 0, the others become the inverse pivots.
+    u : (group, width) float64
+        Filled with ``C^-1 dt``; the last row is 0.
+    norm : (ramp,) float64
+        Filled with ``dt' C^-1 dt``. As many ramps are solved as it has elements.
     """
     interval, lag = readout
-    p, r, norm, off = terms[0], terms[1], work[0], work[1]
-    n = interval.size
-    nothing = factors[1, n - 1]
-    for k in range(m):
-        norm[k] = nothing[k] = 0.0
-        off[k] = p[k] * lag - r[k]
-    for j in range(n):
-        dt, use, u, inverse = interval[j], used[j], factors[0, j], factors[2, j]
-        link, before, last = nothing, nothing, nothing
-        if j > 0:
-            link, before, last = factors[1, j - 1], factors[2, j - 1], factors[0, j - 1]
-            for k in range(m):
-                link[k] = off[k] * before[k] * use[k]
-        for k in range(m):
-            inverse[k] = use[k] / (p[k] * (dt - 2.0 * lag) + 2.0 * r[k] - link[k] * off[k])
-        for k in range(m):
-            u[k] = dt * use[k] - link[k] * last[k]
-    after = nothing
-    for j in range(n - 1, -1, -1):
-        dt, u, link, inverse = interval[j], factors[0, j], factors[1, j], factors[2, j]
-        for k in range(m):
-            u[k] = u[k] * inverse[k] - link[k] * after[k]
-        for k in range(m):
-            norm[k] += u[k] * dt
-        after = u
+    p, r, off = terms[0], terms[1], terms[2]
+    for j in range(interval.size):
+        dt, accrued = interval[j], interval[j] - 2.0 * lag
+        before, own, use = inverse[j], inverse[j + 1], used[j]
+        for k in range(norm.size):
+            own[k] = 1.0 / (p[k] * accrued + 2.0 * r[k] - off[k] * off[k] * before[k])
+        for k in range(norm.size):  # a loop of its own: else it would not run in lanes
+            own[k] = own[k] if use[k] != 0 else 0.0
+        y, last = u[j], u[j - 1]  # of the first, the row of zeros
+        for k in range(norm.size):
+            y[k] = dt - off[k] * before[k] * last[k]
+    for k in range(norm.size):
+        norm[k] = 0.0
+    for j in range(interval.size - 1, -1, -1):
+        dt, x, after, own = interval[j], u[j], u[j + 1], inverse[j + 1]
+        for k in range(norm.size):
+            x[k] = own[k] * (x[k] - off[k] * after[k])
+            norm[k] += dt * x[k]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _even(
-    used: np.ndarray, terms: np.ndarray, readout: Readout, u: np.ndarray, work: np.ndarray, m: int
-) -> None:
-    """Replace ``C^-1 dt`` and the sums of `_all_weights` by those of last minus first."""
-    norm, total, span = work[0], work[1], work[2]
-    for k in range(m):
-        off, before = terms[0, k] * readout.lag - terms[1, k], 0.0
-        span[k] = 0.0 if norm[k] > 0.0 else np.nan
-        total[k] = 0.0
-        for j in range(readout.interval.size):
-            use, dt = used[j, k], readout.interval[j]
-            own = terms[0, k] * (dt - 2.0 * readout.lag) + 2.0 * terms[1, k]
-            total[k] += use * (own + 2.0 * off * before)
-            span[k] += use * dt
-            u[j, k] = before = use
-        norm[k] = span[k]
-        total[k] /= span[k] * span[k]
+def _solve(
+    pattern: np.ndarray, noise: np.ndarray, readout: Readout, even: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weights of differences, with a last row of 0; their scale; the variance.
+
+    Differences count alike for independent ones whose variance is proportional to the interval.
+    """
+    before, after = pattern[:-1], pattern[1:]
+    used = (((before | after) & np.uint8(UNUSABLE)) | (after & np.uint8(JUMP))) == 0
+    terms, shape = np.empty((3, pattern.shape[1])), pattern.shape
+    terms[0], terms[1] = (1.0, 0.0) if even else noise
+    silent = (terms[0] == 0.0) & (terms[1] == 0.0)
+    if silent.any():
+        terms[1, silent] = 1.0
+    timing = Readout(readout.interval, 0.0) if even else readout
+    terms[2] = terms[0] * timing.lag - terms[1]
+    inverse, u, norm = np.empty(shape), np.empty(shape), np.empty(shape[1])
+    u[-1] = inverse[0] = 0.0
+    solve_rows(used.view(np.uint8), terms, timing, inverse, u, norm)
+    scale = np.where(norm > 0.0, 1.0 / norm, np.nan)
+    if not even:
+        return u, scale, scale
+    own = (readout.interval - 2.0 * readout.lag)[:, None] * noise[0] + 2.0 * noise[1]
+    both = (noise[0] * readout.lag - noise[1]) * (u[:-2] * u[1:-1]).sum(axis=0)
+    variance = scale**2 * ((u[:-1] ** 2 * own).sum(axis=0) + 2.0 * both)
+    scale[np.isnan(variance)] = np.nan
+    return u, scale, variance
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _group_weights(
-    u: np.ndarray, work: np.ndarray, start: int, weights: np.ndarray, m: int
-) -> None:
-    """Fill the weights (group, pixel) of a block; the third row of ``work`` sums their squares."""
-    n = u.shape[0]
-    scale, squares, before = work[0], work[2], work[3]
-    for k in range(m):
-        squares[k] = before[k] = 0.0
-    for j in range(n):
-        row, out = u[j], weights[j, start : start + m]
-        for k in range(m):
-            row[k] *= scale[k]
-        for k in range(m):
-            squares[k] += (before[k] - row[k]) ** 2
-        for k in range(m):
-            out[k] = before[k] - row[k]
-        before = row
-    out = weights[n, start : start + m]
-    for k in range(m):
-        squares[k] += before[k] ** 2
-        out[k] = before[k]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _all_weights(
-    pattern: np.ndarray,
-    noise: np.ndarray,
-    readout: Readout,
-    even: bool,
-    weights: np.ndarray,
-    variance: np.ndarray,
-) -> None:
-    n, n_pixels = readout.interval.size, noise.shape[1]
-    width = block_width(n, n_pixels)
-    used, factors = np.empty((n, width)), np.empty((3, n, width))
-    terms, work = np.empty((2, width)), np.empty((4, width))
-    norm, total, squares = work[0], work[1], work[2]
-    for start in range(0, n_pixels, width):
-        m = min(width, n_pixels - start)
-        p, r = noise[0, start : start + m], noise[1, start : start + m]
-        for k in range(m):
-            terms[0, k] = p[k]
-            terms[1, k] = 1.0 if p[k] == 0.0 and r[k] == 0.0 else r[k]
-        usable_rows(pattern, start, used, m)
-        factorize_rows(used, terms, readout, factors, work, m)
-        for k in range(m):
-            total[k] = 1.0 / norm[k]
-        if even:
-            _even(used, terms, readout, factors[0], work, m)
-        for k in range(m):
-            norm[k] = 1.0 / norm[k] if norm[k] > 0.0 else np.nan
-        _group_weights(factors[0], work, start, weights, m)
-        photon, read = variance[0, start : start + m], variance[1, start : start + m]
-        for k in range(m):
-            read[k] = r[k] * squares[k]
-        for k in range(m):
-            photon[k] = max(total[k] - r[k] * squares[k], 0.0) if p[k] > 0.0 else p[k] * norm[k]
-
-
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def ramp_weights(
     pattern: np.ndarray,
     photon: np.ndarray,
@@ -259,8 +188,18 @@ def ramp_weights(
     variance : (2, pixel) float
         Photon and read variance of the rate, DN2 s-2; NaN as above.
     """
-    weights, variance = np.empty(pattern.shape, dtype), np.empty((2, pattern.shape[1]), dtype)
-    if variance.size:
-        noise = np.stack([photon, read]).astype(np.float64, copy=False)
-        _all_weights(pattern, noise, readout, even, weights, variance)
+    n_groups, n_pixels = pattern.shape
+    weights, variance = np.empty(pattern.shape, dtype), np.empty((2, n_pixels), dtype)
+    width = max(IN_CACHE // n_groups, 16)
+    for start in range(0, n_pixels, width):
+        part = slice(start, start + width)
+        noise = np.array([photon[part], read[part]], dtype=np.float64)
+        u, scale, whole = _solve(pattern[:, part], noise, readout, even)
+        of_groups = np.empty_like(u)
+        np.negative(u[0], out=of_groups[0])
+        np.subtract(u[:-1], u[1:], out=of_groups[1:])
+        np.multiply(of_groups, scale, out=weights[:, part], casting="same_kind")
+        own = noise[1] * scale**2 * np.einsum("gk,gk->k", of_groups, of_groups)
+        rest = np.where(noise[0] > 0.0, np.maximum(whole - own, 0.0), noise[0] * whole)
+        variance[0, part], variance[1, part] = rest, own
     return weights, variance

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from tsoxr.kernels import bad_pixels_expected
+from tsoxr.kernels.small import INNER, median_of_few
 
 __all__ = ["METHODS", "fill_static", "replace"]
 
@@ -57,7 +58,6 @@ def fill_static(
     )
 
 
-@numba.njit(cache=True, nogil=True)
 def replace(
     rate: np.ndarray,
     error: np.ndarray,
@@ -98,12 +98,19 @@ def replace(
     that was.
     """
     method, window, margin, along_x = limits
+    inner = slice(margin, len(rate) - margin)
+    out = np.stack([rate[inner], error[inner]])
+    settings = (method, margin, bool(along_x))
+    _replace(rate, error, unusable, wanted, fits, images, settings, np.empty(2 * window + 1), out)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _replace(rate, error, unusable, wanted, fits, images, settings, near, out):  # noqa: ANN001, ANN202 -- numba
+    """Do the work of `replace`; ``near`` is room for the samples of a window."""
+    method, margin, along_x = settings
     n_times, n_rows, n_columns = rate.shape
-    out = np.empty((2, n_times - 2 * margin, n_rows, n_columns), np.float32)
-    near = np.empty(2 * window + 1)
     for t in range(margin, n_times - margin):
-        out[0, t - margin] = rate[t]
-        out[1, t - margin] = error[t]
         for y in range(n_rows):
             for x in range(n_columns):
                 if not wanted[t, y, x]:
@@ -113,23 +120,22 @@ def replace(
                     value, variance = _from_time(
                         (rate, error), unusable, fits, images, t, y, x, near
                     )
-                if not np.isfinite(value):
+                if not abs(value) < np.inf:
                     value, variance = _from_frame(
                         rate, error, unusable, images, t, y, x, method == 1, along_x
                     )
                 own = images[6, y, x]
-                if np.isfinite(value) and np.isfinite(own):
+                if abs(value) < np.inf and abs(own) < np.inf:
                     out[0, t - margin, y, x] = value
                     out[1, t - margin, y, x] = np.sqrt(variance + own**2)
-    return out
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def _from_time(cubes, unusable, fits, images, t, y, x, near):  # noqa: ANN001, ANN202 -- numba
     """Return the median of a pixel's usable neighbours in time, and its variance."""
     rate, error = cubes
     window = near.size // 2
-    n, variance = 0, 0.0
+    n, variance = np.int64(0), 0.0
     for s in range(max(t - window, 0), min(t + window + 1, rate.shape[0])):
         if not unusable[s, y, x] and np.isfinite(fits[s, 0]):
             near[n] = rate[s, y, x]
@@ -139,10 +145,10 @@ def _from_time(cubes, unusable, fits, images, t, y, x, near):  # noqa: ANN001, A
             n += 1
     if n < MIN_USABLE:
         return np.nan, np.nan
-    return np.median(near[:n]), variance / n * 0.5 * np.pi / (n + 1)
+    return median_of_few(near, n), variance / n * 0.5 * np.pi / (n + 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def _from_frame(rate, error, unusable, images, t, y, x, near_only, along_x):  # noqa: ANN001, ANN202 -- numba
     """Return the median frame's value scaled to pixels of this frame, and its variance."""
     n_rows, n_columns = rate.shape[1:]

@@ -12,8 +12,10 @@ Shapes: ``image`` and ``error`` are (spatial, dispersion) float64; a pixel that 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+from scipy import ndimage
+
+from tsoxr.kernels.light import median_and_sigma
 
 __all__ = ["bridge", "cover", "fill_from_neighbours", "follow_ridge"]
 
@@ -43,7 +45,7 @@ def follow_ridge(
     (dispersion,) float64
         Position to about a pixel.
     """
-    gain = _block_gains(image, error, half_width, BLOCK)
+    gain = _block_gains(image, error, int(half_width), BLOCK)
     brightest = gain.max(axis=1, keepdims=True)
     typical = np.median(brightest)
     if typical > 0:
@@ -54,77 +56,66 @@ def follow_ridge(
     return np.interp(np.arange(n_lines), middle, path)
 
 
-@numba.njit(cache=True, nogil=True)
-def _block_gains(image: np.ndarray, error: np.ndarray, half_width: float, block: int) -> np.ndarray:
+def _block_gains(image: np.ndarray, error: np.ndarray, reach: int, block: int) -> np.ndarray:
     """Return (block of lines, spatial): log(1 + S/N) of the light, sharpened at its maxima."""
-    n_rows, n_lines = image.shape
-    n_blocks = (n_lines + block - 1) // block
-    out = np.zeros((n_blocks, n_rows))
-    reach = int(half_width)
-    for b in range(n_blocks):
-        first, last = b * block, min((b + 1) * block, n_lines)
-        level, variance = _median_profile(image[:, first:last], error[:, first:last])
-        if not np.isfinite(level).any():
-            continue
-        light, noise = _smoothed(level, variance, reach, np.nanmedian(level))
-        for y in range(n_rows):
-            below, above = max(0, y - 2 * reach - 1), min(n_rows - 1, y + 2 * reach + 1)
-            over = light[y] - min(light[below], light[above])
-            if over > 0.0 and noise[y] > 0.0:
-                highest = light[max(0, y - reach) : y + reach + 1].max()
-                part = over / (highest - min(light[below], light[above]))
-                out[b, y] = np.log1p(over / noise[y]) * part
+    level, variance = _median_profiles(image, error, block)
+    dark = ~np.isfinite(level).any(axis=1)
+    level[dark] = 0.0
+    usual = median_and_sigma(level, axis=1)[0]
+    light, noise = _smoothed(level - usual, variance, reach)
+    y, n_rows = np.arange(image.shape[0]), image.shape[0]
+    lowest = np.minimum(
+        light[:, np.maximum(y - 2 * reach - 1, 0)],
+        light[:, np.minimum(y + 2 * reach + 1, n_rows - 1)],
+    )
+    highest = ndimage.maximum_filter1d(light, 2 * reach + 1, axis=1, mode="nearest")
+    over = light - lowest
+    shown = (over > 0.0) & (noise > 0.0)
+    out = np.zeros(light.shape)
+    out[shown] = np.log1p(over[shown] / noise[shown]) * (over[shown] / (highest - lowest)[shown])
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _smoothed(
-    level: np.ndarray, variance: np.ndarray, reach: int, usual: float
+def _smoothed(light: np.ndarray, variance: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums over rows with triangular weights out to +-reach, and their errors; NaN is left out."""
+    weight = 1.0 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1.0)
+    known = np.isfinite(light)
+    sums = [
+        ndimage.correlate1d(np.where(known, a, 0.0), w, axis=1, mode="constant")
+        for a, w in ((light, weight), (variance, weight**2))
+    ]
+    return sums[0], np.sqrt(sums[1])
+
+
+def _median_profiles(
+    image: np.ndarray, error: np.ndarray, block: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return sums above the usual level with triangular weights out to +-reach, and errors."""
-    n_rows = level.size
-    light, noise = np.zeros(n_rows), np.zeros(n_rows)
-    for y in range(n_rows):
-        total = 0.0
-        for k in range(max(0, y - reach), min(n_rows, y + reach + 1)):
-            if np.isfinite(level[k]):
-                weight = 1.0 - abs(k - y) / (reach + 1.0)
-                light[y] += weight * (level[k] - usual)
-                total += weight * weight * variance[k]
-        noise[y] = np.sqrt(total)
-    return light, noise
+    """Return the medians over a few lines, (block, spatial), NaN without data, and their variances."""
+    n_rows, n_lines = image.shape
+    shape = (n_rows, -(-n_lines // block), block)
+    values, errors = np.full((2, n_rows, shape[1] * block), np.nan)
+    values[:, :n_lines], errors[:, :n_lines] = image, error
+    good = np.isfinite(values) & (errors > 0.0) & np.isfinite(errors)
+    values, errors = np.where(good, values, np.nan).reshape(shape), np.where(good, errors, 0.0)
+    n = good.reshape(shape).sum(axis=2)
+    squares = (errors**2).reshape(shape).sum(axis=2)
+    level = np.where(n > 0, median_and_sigma(values, axis=2)[0][..., 0], np.nan)
+    return level.T, (MEDIAN_NOISE**2 * squares / np.maximum(n, 1) ** 2).T
 
 
-@numba.njit(cache=True, nogil=True)
-def _median_profile(image: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the median over a few lines, NaN without data, and its variance."""
-    n_rows = image.shape[0]
-    level, variance = np.full(n_rows, np.nan), np.zeros(n_rows)
-    for y in range(n_rows):
-        good = np.isfinite(image[y]) & (error[y] > 0.0) & np.isfinite(error[y])
-        n = good.sum()
-        if n > 0:
-            level[y] = np.median(image[y][good])
-            variance[y] = MEDIAN_NOISE**2 * np.mean(error[y][good] ** 2) / n
-    return level, variance
-
-
-@numba.njit(cache=True, nogil=True)
 def _best_path(gain: np.ndarray, reach: int) -> np.ndarray:
     """Return the path of largest summed gain (step, place) that moves <= reach at a step."""
     n_steps, n_places = gain.shape
-    total = gain[0].copy()
+    total, place = gain[0], np.arange(n_places)
     came_from = np.zeros((n_steps, n_places), np.int64)
-    for i in range(1, n_steps):
-        new = np.empty(n_places)
-        for y in range(n_places):
-            best = y  # standing still wins a tie
-            for k in range(max(0, y - reach), min(n_places, y + reach + 1)):
-                if total[k] > total[best]:
-                    best = k
-            new[y] = total[best] + gain[i, y]
-            came_from[i, y] = best
-        total = new
+    for i in range(1, n_steps):  # steps are blocks of lines of one static frame
+        near = np.lib.stride_tricks.sliding_window_view(
+            np.pad(total, reach, constant_values=-np.inf), 2 * reach + 1
+        )
+        best = place + near.argmax(axis=1) - reach
+        best = np.where(total[best] > total, best, place)  # standing still wins a tie
+        came_from[i] = best
+        total = total[best] + gain[i]
     path = np.empty(n_steps, np.int64)
     path[-1] = np.argmax(total)
     for i in range(n_steps - 1, 0, -1):
@@ -155,7 +146,6 @@ def bridge(image: np.ndarray, centre: np.ndarray, half_width: float) -> np.ndarr
     return bridged
 
 
-@numba.njit(cache=True, nogil=True)
 def fill_from_neighbours(image: np.ndarray, reach: int = 4) -> np.ndarray:
     """Replace NaN by the mean of the nearest finite pixels on both sides along dispersion.
 
@@ -171,20 +161,17 @@ def fill_from_neighbours(image: np.ndarray, reach: int = 4) -> np.ndarray:
     (spatial, dispersion) float64
         NaN stays where no neighbour within reach is finite.
     """
+    y, x = np.nonzero(~np.isfinite(image))
+    total, n = np.zeros(y.size), np.zeros(y.size)
+    for step in (-1, 1):
+        found = np.full(y.size, np.nan)
+        for d in range(reach, 0, -1):  # the nearest last
+            other = x + step * d
+            inside = (other >= 0) & (other < image.shape[1])
+            value = image[y, np.where(inside, other, x)]
+            found = np.where(inside & np.isfinite(value), value, found)
+        total += np.nan_to_num(found)
+        n += np.isfinite(found)
     filled = image.copy()
-    n_rows, n_lines = image.shape
-    for y in range(n_rows):
-        for x in range(n_lines):
-            if np.isfinite(image[y, x]):
-                continue
-            total, n = 0.0, 0
-            for step in (-1, 1):
-                for d in range(1, reach + 1):
-                    other = x + step * d
-                    if 0 <= other < n_lines and np.isfinite(image[y, other]):
-                        total += image[y, other]
-                        n += 1
-                        break
-            if n > 0:
-                filled[y, x] = total / n
+    filled[y, x] = np.where(n > 0, total / np.maximum(n, 1), image[y, x])
     return filled

@@ -9,19 +9,19 @@ are done once more with selection. `tsoxr.kernels.stripe_lanes` does lines that 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.medians import median_by_counting
 from tsoxr.kernels.stripe_statistics import median_of
 
-__all__ = ["clipped_mean", "level_of_any", "levels_along", "subtracted"]
+__all__ = ["clipped_mean", "levels_along", "mean_within", "subtracted", "variance_of"]
 
 FREE = {"reassoc", "contract", "nsz"}
 
 
-@numba.njit(cache=True, nogil=True)
-def _mean_within(values, n, center, limit):
+@part()
+def mean_within(values, n, center, limit):
     """Return mean and variance of the values within ``limit`` of ``center``."""
     kept, total, squares = 0, 0.0, 0.0
     for k in range(n):
@@ -37,7 +37,7 @@ def _mean_within(values, n, center, limit):
     return center + mean, max(variance, 0.0)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FREE)
+@kernel(fastmath=FREE)
 def clipped_mean(values, n, scratch, limit):
     """Return mean and variance of ``values[:n]`` without outliers.
 
@@ -57,10 +57,10 @@ def clipped_mean(values, n, scratch, limit):
         return mean, squares / (n - 1) if n > 1 else 0.0
     for k in range(n):
         scratch[k] = values[k]
-    return _mean_within(values, n, median_of(scratch, n), limit)
+    return mean_within(values, n, median_of(scratch, n), limit)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FREE)
+@part(fastmath=FREE)
 def _sum(values, n):
     total = 0.0
     for k in range(n):
@@ -68,8 +68,8 @@ def _sum(values, n):
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FREE)
-def _variance(values, n, mean, limit):
+@part(fastmath=FREE)
+def variance_of(values, n, mean, limit):
     """Return the variance of the values, and whether none is far from their mean."""
     squares, far = np.float32(0.0), np.float32(0.0)
     for k in range(n):
@@ -79,45 +79,10 @@ def _variance(values, n, mean, limit):
     return np.float64(squares) / max(n - 1, 1), far == 0.0
 
 
-@numba.njit(cache=True, nogil=True)
-def level_of_any(values, n, limit, by_median, scratch, want):
-    """Return level and variance of one line, whatever its values are."""
-    m = 0
-    for k in range(n):
-        v = values[k]
-        if np.isfinite(v):
-            scratch[0, m] = v
-            m += 1
-    if m == 0:
-        return 0.0, 0.0
-    level, variance = _sum(scratch[0], m) / m, 0.0
-    usual = False
-    if want or not by_median:
-        variance, usual = _variance(scratch[0], m, np.float32(level), np.float32(limit))
-    if usual and not by_median:
-        return level, variance
-    middle = median_by_counting(scratch[0], m, level, 0.2 * limit, scratch[1])
-    if not usual and (want or not by_median):
-        level, variance = _mean_within(scratch[0], m, middle, limit)
-    return middle if by_median else level, variance
-
-
-@numba.njit(cache=True, nogil=True)
-def _residuals(frame, start, rise, wing, base, index, n, u, e, out):
-    for k in range(n):
-        out[k] = np.float32(frame[index[k]])
-    for k in range(n):
-        out[k] = out[k] - (start[k] + u * rise[k] + e * wing[k]) - base[k]
-
-
-@numba.njit(cache=True, nogil=True)
-def _packed(design, edges):
-    """Return the layers at the usable pixels of each line, their places, and where outputs end."""
-    n_slow, n_fast = design.shape[1:]
-    layers = np.zeros((3, n_slow, n_fast), np.float32)
-    index = np.zeros((n_slow, n_fast), np.int32)
-    ends = np.zeros((n_slow, edges.size), np.int64)
-    for s in range(n_slow):
+@kernel()
+def _pack(design, edges, layers, index, ends):
+    """Fill the layers at the usable pixels of each line, their places, and where outputs end."""
+    for s in range(design.shape[1]):
         n = 0
         for o in range(edges.size - 1):
             for f in range(edges[o], edges[o + 1]):
@@ -128,10 +93,64 @@ def _packed(design, edges):
                         index[s, n] = f
                         n += 1
             ends[s, o + 1] = n
-    return layers, index, ends
 
 
-@numba.njit(cache=True, nogil=True)
+@part()
+def _level_of_output(values, n, limit, by_median, want, scratch):
+    """Return level and variance of some values, of which only the finite ones stay."""
+    m, total = n, _sum(values, n)
+    if not np.isfinite(total):
+        m = np.int64(0)
+        for k in range(n):
+            values[m] = values[k]
+            m += np.int64(np.isfinite(values[k]))
+        total = _sum(values, m)
+    if m == 0:
+        return 0.0, 0.0
+    level, variance, usual = total / m, 0.0, False
+    moments = want or not by_median
+    if moments:
+        variance, usual = variance_of(values, m, np.float32(level), np.float32(limit))
+    if usual and not by_median:
+        return level, variance
+    middle = median_by_counting(values, m, level, 0.2 * limit, scratch)
+    if moments and not usual:
+        level, variance = mean_within(values, m, middle, limit)
+    return middle if by_median else level, variance
+
+
+@kernel(error_model="numpy")
+def _fill_levels(ramp, packed, clock, excess, limit, by_median, want, room, levels, spread):  # noqa: C901
+    """Fill levels and scatter; see `levels_along`."""
+    layers, index, ends = packed
+    values, base, scratch = room
+    for t in range(ramp.shape[0]):
+        for s in range(ramp.shape[2]):
+            n = ends[s, -1]
+            for k in range(n):
+                base[k] = 0.0
+            for g in range(ramp.shape[1]):
+                u, e = np.float32(clock[0, g]), np.float32(clock[1, g] * excess[t])
+                for k in range(n):
+                    values[k] = np.float32(ramp[t, g, s, index[s, k]])
+                for k in range(n):
+                    scene = layers[0, s, k] + u * layers[1, s, k] + e * layers[2, s, k]
+                    values[k] = values[k] - scene - base[k]
+                if g == 0:
+                    for k in range(n):
+                        base[k] = values[k]
+                for o in range(levels.shape[3]):
+                    begin, end = ends[s, o], ends[s, o + 1]
+                    if end > begin:
+                        level, variance = _level_of_output(
+                            values[begin:end], end - begin, limit[min(g, 1), s],
+                            by_median, want, scratch,
+                        )  # fmt: skip
+                        first = levels[t, 0, s, o] if g > 0 else np.float32(0.0)
+                        levels[t, g, s, o] = np.float32(level) + first
+                        spread[t, g, s, o] = np.sqrt(variance)
+
+
 def levels_along(ramp, design, clock, excess, edges, limit, by_median, want, levels, spread):
     """Fill levels and scatter (time, group, slow, output) where lines lie along memory.
 
@@ -139,67 +158,43 @@ def levels_along(ramp, design, clock, excess, edges, limit, by_median, want, lev
     `tsoxr.kernels.stripes.line_levels`, ``excess`` (time,) the light over the median less
     1, ``limit`` (2, slow); ``want`` says whether the scatter is wanted.
     """
-    layers, index, ends = _packed(design, edges)
-    n_fast = ramp.shape[3]
-    base, values = np.zeros(n_fast, np.float32), np.empty(n_fast, np.float32)
-    zero, scratch = np.zeros(n_fast, np.float32), np.empty((2, n_fast + 1), np.float32)
+    n_slow, n_fast = design.shape[1:]
+    packed = (
+        np.zeros((3, n_slow, n_fast), np.float32),
+        np.zeros((n_slow, n_fast), np.int32),
+        np.zeros((n_slow, edges.size), np.int64),
+    )
+    _pack(design, edges, *packed)
+    room = np.empty(n_fast, np.float32), np.empty(n_fast, np.float32), np.empty(n_fast + 1, "f4")
+    _fill_levels(ramp, packed, clock, excess, limit, by_median, want, room, levels, spread)
+
+
+@kernel()
+def _subtract_in_lanes(ramp, levels, edges, out):
     for t in range(ramp.shape[0]):
-        for s in range(ramp.shape[2]):
-            n = ends[s, -1]
-            start, rise, wing = layers[0, s], layers[1, s], layers[2, s]
-            for g in range(ramp.shape[1]):
-                u, e = np.float32(clock[0, g]), np.float32(clock[1, g] * excess[t])
-                subtracted = base if g > 0 else zero
-                _residuals(ramp[t, g, s], start, rise, wing, subtracted, index[s], n, u, e, values)
-                if g == 0:
-                    base[:n] = values[:n]
-                _outputs_of_line(
-                    values, ends[s], limit[min(g, 1), s], by_median, want, scratch,
-                    levels[t, g, s], spread[t, g, s],
-                )  # fmt: skip
-                if g > 0:
-                    levels[t, g, s] += levels[t, 0, s]
+        for g in range(ramp.shape[1]):
+            for o in range(edges.size - 1):
+                for f in range(edges[o], edges[o + 1]):
+                    for s in range(ramp.shape[3]):
+                        out[t, g, f, s] = np.float32(ramp[t, g, f, s]) - levels[t, g, o, s]
 
 
-@numba.njit(cache=True, nogil=True)
-def _outputs_of_line(values, ends, limit, by_median, want, scratch, levels, spread):
-    for o in range(levels.size):
-        n = ends[o + 1] - ends[o]
-        if n == 0:
-            continue
-        part = values[ends[o] : ends[o + 1]]
-        total, variance = _sum(part, n), 0.0
-        level, usual = total / n, np.isfinite(total)
-        if usual and (want or not by_median):
-            variance, usual = _variance(part, n, np.float32(level), np.float32(limit))
-        if not usual:
-            level, variance = level_of_any(part, n, limit, by_median, scratch, want)
-        elif by_median:
-            level = median_by_counting(part, n, level, 0.2 * limit, scratch[0])
-        levels[o] = level
-        spread[o] = np.sqrt(variance)
+@kernel()
+def _subtract_along(ramp, levels, edges, out):
+    for t in range(ramp.shape[0]):
+        for g in range(ramp.shape[1]):
+            for s in range(ramp.shape[2]):
+                for o in range(edges.size - 1):
+                    begin, value = edges[o], levels[t, g, s, o]
+                    for k in range(edges[o + 1] - begin):
+                        f = np.uint64(begin + k)
+                        out[t, g, s, f] = np.float32(ramp[t, g, s, f]) - value
 
 
-@numba.njit(cache=True, nogil=True)
 def subtracted(ramp, levels, edges, lanes, out):
     """Fill ``out`` with ``ramp`` less its levels, all as they lie in memory.
 
     Levels are (time, group, output, slow) where lines lie side by side (``lanes``), and
     (time, group, slow, output) else.
     """
-    for t in range(ramp.shape[0]):
-        for g in range(ramp.shape[1]):
-            for o in range(edges.size - 1):
-                i, j = edges[o], edges[o + 1]
-                if lanes:
-                    level = levels[t, g, o]
-                    for f in range(i, j):
-                        row, into = ramp[t, g, f], out[t, g, f]
-                        for s in range(level.size):
-                            into[s] = np.float32(row[s]) - level[s]
-                else:
-                    for s in range(ramp.shape[2]):
-                        row, into = ramp[t, g, s, i:j], out[t, g, s, i:j]
-                        value = levels[t, g, s, o]
-                        for f in range(j - i):
-                            into[f] = np.float32(row[f]) - value
+    (_subtract_in_lanes if lanes else _subtract_along)(ramp, levels, edges, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tsoxr.kernels.stripes import _relative_light, line_levels
+from tsoxr.kernels.stripes import line_levels, relative_light
 
 __all__ = ["clock_residuals"]
 
@@ -14,8 +14,9 @@ __all__ = ["clock_residuals"]
 def _fill(ramp, design, clock, bright, levels, base, edges, limit, out):  # noqa: ANN001, ANN202 -- numba
     n_time, n_group, n_slow, _ = ramp.shape
     start, rise, wing, usable = design[0], design[1], design[2], design[3]
+    n_bright = bright.shape[1]
     for t in range(n_time):
-        excess = _relative_light(ramp[t, 0], ramp[t, n_group - 1], rise, bright) - 1.0
+        excess = relative_light(ramp[t, 0], ramp[t, n_group - 1], rise, bright, n_bright) - 1.0
         for s in range(n_slow):
             for o in range(edges.size - 1):
                 for f in range(edges[o], edges[o + 1]):

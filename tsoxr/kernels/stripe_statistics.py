@@ -5,11 +5,13 @@ Arrays have the axes (slow, fast) of the read-out where lines matter; ``edges`` 
 fast index where each output begins, and the end.
 """
 
+# ruff: noqa: FURB136 -- min() and max() take longer to compile
+
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.medians import HUGE, LANES, median_in_time, median_of_lanes, network
 
 __all__ = [
@@ -26,7 +28,7 @@ TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def median_of(values, n):  # noqa: ANN001, ANN201 -- numba
     """Return the median of ``values[:n]``, which are reordered (Hoare's selection)."""
     low, high, middle = 0, n - 1, n // 2
@@ -53,49 +55,50 @@ def median_of(values, n):  # noqa: ANN001, ANN201 -- numba
         return upper
     lower = values[0]
     for k in range(1, middle):
-        lower = max(lower, values[k])
+        lower = values[k] if values[k] > lower else lower
     return 0.5 * (lower + upper)
 
 
-@numba.njit(cache=True, nogil=True)
-def _middle_and_sigma(values, pairs, count, middle, sigma):  # noqa: ANN001, ANN202 -- numba
-    """Fill median and robust standard deviation of the columns of ``values``."""
-    median_of_lanes(values, pairs, count, middle.size, middle)
-    for k in range(len(values)):
-        for w in range(middle.size):
-            d = abs(values[k, w] - middle[w])
-            values[k, w] = HUGE if values[k, w] == HUGE else d
-    median_of_lanes(values, pairs, count, middle.size, sigma)
-    for w in range(middle.size):
-        middle[w] = middle[w] if count[w] > 0 else np.nan
-        sigma[w] = np.float32(TO_SIGMA) * sigma[w] if count[w] > 0 else np.nan
+@part()
+def _middle_and_sigma(values, pairs, count, width, found):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``found[:2]`` with median and robust standard deviation of the columns of ``values``."""
+    for k in range(len(found)):  # twice
+        middle = found[k]
+        median_of_lanes(values, pairs, count, width, middle)
+        if k == 0:
+            for t in range(len(values)):
+                for w in range(width):
+                    v = values[t, w]
+                    values[t, w] = HUGE if v == HUGE else abs(v - middle[w])
+    for w in range(width):
+        found[0, w] = found[0, w] if count[w] > 0 else np.nan
+        found[1, w] = np.float32(TO_SIGMA) * found[1, w] if count[w] > 0 else np.nan
 
 
-@numba.njit(cache=True, nogil=True)
-def _statistics(ramp, unusable, full, partly, out):  # noqa: ANN001, ANN202 -- numba
+@kernel()
+def _statistics(ramp, full, partly, work, found, count, out):  # noqa: ANN001, ANN202 -- numba
     n_time, n_y, n_x = ramp.shape[0], ramp.shape[2], ramp.shape[3]
-    first, rise = np.empty((2, n_time, LANES), np.float32)
-    count = np.empty(LANES, np.int32)
     for y in range(n_y):
         for begin in range(0, n_x, LANES):
-            end = min(begin + LANES, n_x)
-            count[:] = 0
+            width, fewest = min(LANES, n_x - begin), np.int64(n_time)
+            for w in range(width):
+                count[w] = 0
             for t in range(n_time):
-                early, late = ramp[t, 0, y, begin:end], ramp[t, -1, y, begin:end]
-                flags = unusable[t, -1, y, begin:end]
-                for w in range(end - begin):
-                    a, b = np.float32(early[w]), np.float32(late[w])
+                for w in range(width):
+                    x = np.uint64(begin + w)
+                    a, b = np.float32(ramp[t, 0, y, x]), np.float32(ramp[t, -1, y, x])
                     seen = np.isfinite(a) and np.isfinite(b)
-                    first[t, w] = a if seen else HUGE
-                    rise[t, w] = b - a if seen else HUGE
+                    work[0, t, w] = a if seen else HUGE
+                    work[1, t, w] = b - a if seen else HUGE
                     count[w] += seen
-                    out[4, y, begin + w] += flags[w] != 0
-            pairs = full if count[: end - begin].min() == n_time else partly
-            for k, values in ((0, first), (1, rise)):
-                _middle_and_sigma(
-                    values[:, : end - begin], pairs, count, out[k, y, begin:end],
-                    out[k + 2, y, begin:end],
-                )  # fmt: skip
+            for w in range(width):
+                fewest = count[w] if count[w] < fewest else fewest
+            for k in range(len(work)):  # first groups and rises
+                pairs = full if fewest == n_time else partly
+                _middle_and_sigma(work[k], pairs, count, width, found)
+                for w in range(width):
+                    x = np.uint64(begin + w)
+                    out[k, y, x], out[k + 2, y, x] = found[0, w], found[1, w]
 
 
 def pixel_statistics(ramp: np.ndarray, unusable: np.ndarray) -> np.ndarray:
@@ -114,9 +117,12 @@ def pixel_statistics(ramp: np.ndarray, unusable: np.ndarray) -> np.ndarray:
         Median first group, median rise, their robust standard deviations, and how often the
         last group is unusable. NaN where a pixel has no finite value.
     """
-    out = np.zeros((5, *ramp.shape[2:]), np.float32)
+    out = np.empty((5, *ramp.shape[2:]), np.float32)
     n = len(ramp)
-    _statistics(ramp, unusable, network(n, (n - 1) // 2, n // 2), network(n, 0, n // 2), out)
+    networks = network(n, (n - 1) // 2, n // 2), network(n, 0, n // 2)
+    work, found = np.empty((2, n, LANES), np.float32), np.empty((2, LANES), np.float32)
+    out[4] = np.count_nonzero(unusable[:, -1], axis=0)
+    _statistics(ramp, *networks, work, found, np.empty(LANES, np.int32), out)
     return out
 
 

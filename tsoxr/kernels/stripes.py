@@ -8,13 +8,15 @@ and output; ``edges`` holds the fast index where each output begins, and the end
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.medians import LARGEST_NETWORK, network
-from tsoxr.kernels.stripe_lanes import NARROW, WIDE, lanes_of, levels_side_by_side, tile_rows
+from tsoxr.kernels.stripe_lanes import levels_side_by_side
 from tsoxr.kernels.stripe_lines import clipped_mean, levels_along, subtracted
+from tsoxr.kernels.stripe_tiles import NARROW, WIDE, lanes_of, tile_rows
 
 __all__ = [
     "clean_lines",
@@ -22,6 +24,7 @@ __all__ = [
     "line_levels",
     "output_edges",
     "relative_excess",
+    "relative_light",
     "subtract_levels",
 ]
 
@@ -49,11 +52,11 @@ def output_edges(n_fast: int, n_outputs: int) -> np.ndarray:
     return np.linspace(0, n_fast, n_outputs + 1).round().astype(np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
-def _relative_light(first, last, rise, where):  # noqa: ANN001, ANN202 -- numba
-    """Return the light of an integration over the median, from the pixels ``where``."""
+@part()
+def relative_light(first, last, rise, where, n):  # noqa: ANN001, ANN201 -- numba
+    """Return the light of an integration over the median, from the pixels ``where[:, :n]``."""
     seen, expected = 0.0, 0.0
-    for k in range(where.shape[1]):
+    for k in range(n):
         s, f = where[0, k], where[1, k]
         value = float(last[s, f]) - float(first[s, f])
         if np.isfinite(value):
@@ -62,22 +65,21 @@ def _relative_light(first, last, rise, where):  # noqa: ANN001, ANN202 -- numba
     return seen / expected if expected > 0 else 1.0
 
 
-@numba.njit(cache=True, nogil=True)
-def relative_excess(ramp, rise, bright):  # noqa: ANN001, ANN201 -- numba
-    """Return the light (time,) over the median less 1; images (a, b) as they lie in memory."""
-    n = 0
-    for a in range(bright.shape[0]):
-        for b in range(bright.shape[1]):
-            n += bright[a, b] > 0
-    where = np.empty((2, n + 1), np.int32)
-    n = 0
+@kernel()
+def _fill_excess(ramp, rise, bright, where, out):  # noqa: ANN001, ANN202 -- numba
+    n = np.int64(0)
     for a in range(bright.shape[0]):
         for b in range(bright.shape[1]):
             where[0, n], where[1, n] = a, b
-            n += bright[a, b] > 0
-    out = np.zeros(ramp.shape[0])
+            n += np.int64(bright[a, b] > 0)
     for t in range(ramp.shape[0]):
-        out[t] = _relative_light(ramp[t, 0], ramp[t, -1], rise, where[:, :n]) - 1.0
+        out[t] = relative_light(ramp[t, 0], ramp[t, -1], rise, where, n) - 1.0
+
+
+def relative_excess(ramp: np.ndarray, rise: np.ndarray, bright: np.ndarray) -> np.ndarray:
+    """Return the light (time,) over the median less 1; images (a, b) as they lie in memory."""
+    out = np.empty(ramp.shape[0])
+    _fill_excess(ramp, rise, bright, np.empty((2, bright.size + 1), np.int32), out)
     return out
 
 
@@ -154,13 +156,12 @@ def _side_by_side(ramp, layers, clock, excess, edges, limit, by_median, *rest) -
         longest = int(tiles[1].max(initial=0))
         if longest <= LARGEST_NETWORK or not by_median:
             break
-    pairs = np.zeros((0, 2), np.int32)
-    n_network = 0
-    if by_median and 0 < longest <= LARGEST_NETWORK:
-        n_network, count = longest, tiles[2][tiles[2] > 0]
-        pairs = network(longest, (int(count.min()) - 1) // 2, int(count.max()) // 2)
-    how = (width, n_network, pairs)
-    levels_side_by_side(ramp, model, clock, excess, edges, limit, tiles, how, by_median, *rest)
+    many = longest > LARGEST_NETWORK or None
+    how: tuple[Any, Any, Any] = None, many and (by_median or None), many
+    if by_median and not many:
+        count = tiles[2][tiles[2] > 0] if longest else np.ones(1, np.int32)
+        how = network(longest, (int(count.min()) - 1) // 2, int(count.max()) // 2), None, None
+    levels_side_by_side(ramp, model, clock, excess, limit, tiles, how, *rest)
 
 
 def subtract_levels(

@@ -15,7 +15,7 @@ import xarray as xr
 
 from tsoxr import chunks, dq, lazy, modes, schema
 from tsoxr.errors import ModeError
-from tsoxr.kernels.saturation import box_minimum, flag_saturated, saturation_start
+from tsoxr.kernels.saturation import flag_saturated, grown_start, saturation_start
 from tsoxr.registry import derived, diagnostic, note, step
 from tsoxr.steps import _flags, _references
 
@@ -253,7 +253,7 @@ def _static_start(
     start = xr.full_like(persistent, ds.sizes["group"])
     if common is not None:
         start = xr.apply_ufunc(
-            _grown, common, kwargs={"grow": grow}, dask="parallelized",
+            grown_start, common, kwargs={"grow": grow}, dask="parallelized",
             input_core_dims=[["which", "y", "x"]], output_core_dims=[["which", "y", "x"]],
             output_dtypes=["i2"],
         )  # fmt: skip
@@ -263,14 +263,6 @@ def _static_start(
         line = known.where(good, ds.sizes["group"]).min(ds.attrs["spatial_dim"])
         start = np.minimum(start, line).astype("i2")
     return start.transpose("which", "y", "x")
-
-
-def _grown(start: np.ndarray, grow: int) -> np.ndarray:
-    """Return the minimum of each layer over the box of neighbours."""
-    out, scratch = np.empty_like(start), np.empty_like(start[0])
-    for layer, grown in zip(start, out, strict=True):
-        box_minimum(layer, grow, scratch, grown)
-    return out
 
 
 @diagnostic(flag_saturation)
