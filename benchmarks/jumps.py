@@ -10,7 +10,8 @@ ramp without noise: no search of single pixels can do better.
 With `--jwst PYTHON`, an interpreter that has stcal and tsoxr, the searches of the STScI
 pipeline are measured on the same arrays. `--speed` prints processor times instead (one thread
 each, data in memory), `--events` what the defaults find of simulated particles that cross the detector,
-deposits of 5 to 10 and from 10 sigma, and what they flag in exposures without any. `--draw` makes
+deposits of 5 to 10 and from 10 sigma, `--false` what the defaults flag in exposures without any, in
+transit and out of it. `--draw` makes
 the figure of the documentation from `results/jumps.txt`; `--dark`, run by the interpreter with stcal,
 shows what its likelihood search finds in ramps without light.
 """
@@ -22,7 +23,7 @@ import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ CASES = {
     "niriss-soss": {"n_groups": 4, "n_integrations": 24, "subarray": "SUBSTRIP96"},
     "miri-lrs": {"n_groups": 40, "n_integrations": 18},
 }
+FALSE_CASES = {
+    **{mode: (mode, given) for mode, given in CASES.items()},
+    "nirspec-prism, two groups": ("nirspec-prism", {"n_groups": 2, "n_integrations": 600}),
+    "nircam-grism": ("nircam-grism", {"n_groups": 8, "n_integrations": 20}),
+}
+FALSE_TESTED = 1e7
+"""Differences in transit, and out of it, that are looked at: 100 false flags at `FALSE_RATE`."""
+FIRST_FALSE_SEED = 300
+"""No other table has seen these seeds."""
 SIZES = np.array([3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0])
 FALSE_RATE = 1e-5
 REPEATS = 4
@@ -54,7 +64,8 @@ def cleaned(mode: str, seed: int, *, hits: bool = False, **given: object) -> tup
     from tsoxr.simulation.noise import STANDARD
 
     noise = tuple(n for n in STANDARD if hits or n != "hits")
-    exposure = tsoxr.simulation.exposure(mode, seed=seed, noise=noise, **CASES[mode] | given)
+    given = CASES.get(mode, {}) | given
+    exposure = tsoxr.simulation.exposure(mode, seed=seed, noise=noise, **given)
     ds = exposure.ramps()
     for name in RAMPS[: RAMPS.index("flag_jumps")]:
         ds = getattr(tsoxr.steps, name)(ds)
@@ -96,7 +107,7 @@ def usable(ds: xr.Dataset) -> np.ndarray:
 def matched(detect: Detect, clean: np.ndarray, tested: np.ndarray) -> tuple[float, float]:
     """Return the threshold with `FALSE_RATE`, found by bisection, and the rate that it has."""
     low, high = 3.0, 9.0
-    for _ in range(7):
+    for _ in range(10):
         middle = 0.5 * (low + high)
         rate = np.mean(detect(clean, middle)[tested])
         low, high = (middle, high) if rate > FALSE_RATE else (low, middle)
@@ -214,7 +225,7 @@ def for_peers(ds: xr.Dataset, exposure: object, **more: np.ndarray) -> dict[str,
 
 def bound(exposure: object, ds: xr.Dataset, size: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Return the chance that the most powerful test finds each hit."""
-    from tsoxr.kernels.jump_filter import factors
+    from tsoxr.kernels.jump_filter import usual_factors
     from tsoxr.steps import _ramps
 
     rate = np.clip(exposure.truth()["rate"].values, 0, None)
@@ -224,7 +235,7 @@ def bound(exposure: object, ds: xr.Dataset, size: np.ndarray, noise: np.ndarray)
     flags = (ds["dq_group"].values & 3 > 0).mean(axis=0) > 0.5
     static[4] = np.where(flags.any(axis=0), flags.argmax(axis=0), flags.shape[0]) - 1
     readout = _ramps.timing(ds, "benchmark")
-    by = factors(static.reshape(6, -1), 0, rate.size, readout)
+    by = usual_factors(static.reshape(6, -1), readout)
     unit = by.scale.reshape(-1, *rate.shape)  # one over the square root of (C^-1)_jj
     with np.errstate(divide="ignore", invalid="ignore"):
         gained = size * noise * np.where(unit > 0, 1.0 / unit, 0.0)
@@ -308,30 +319,49 @@ def draw(all_found: dict[str, dict[str, tuple[list[float], list[float]]]]) -> No
 
 
 def events(mode: str, seeds: range) -> str:
-    """Return what the defaults find of simulated particles, and flag without any."""
-    import tsoxr
-
+    """Return what the defaults find of simulated particles."""
     found = np.zeros((2, 2))
-    false = total = 0
     for seed in seeds:
         exposure, ds = cleaned(mode, seed, hits=True, n_hits=3000)
         noise, hits = predicted(exposure, ds), exposure.hits
         charge = np.zeros(ds["ramp"].shape, "f4")
         np.add.at(charge, (hits.integration, hits.read, hits.y, hits.x), hits.charge)
         size = charge[:, 1:] / ds["gain"].values / noise
-        tested = usable(ds)
-        done = tsoxr.steps.flag_jumps(ds)
-        new = ((done["dq_group"].values & ~ds["dq_group"].values) & 4)[:, 1:] > 0
+        tested, new = usable(ds), new_flags(ds)
         for k, (least, most) in enumerate(((5, 10), (10, np.inf))):
             chosen = tested & (size >= least) & (size < most)
             found[k] += np.count_nonzero(new & chosen), np.count_nonzero(chosen)
-        exposure, ds = cleaned(mode, seed)
-        done, tested = tsoxr.steps.flag_jumps(ds), usable(ds)
-        new = ((done["dq_group"].values & ~ds["dq_group"].values) & 4)[:, 1:] > 0
-        false += np.count_nonzero(new & tested)
-        total += np.count_nonzero(tested)
     shares = " | ".join(f"{100 * a / b:.2f} of {b:.0f}" for a, b in found)
-    return f"| {mode} | {shares} | {false / total:.1e} of {total:.1e} |"
+    return f"| {mode} | {shares} |"
+
+
+def new_flags(ds: xr.Dataset) -> np.ndarray:
+    """Return what the defaults flag (time, difference, y, x)."""
+    import tsoxr
+
+    done = tsoxr.steps.flag_jumps(ds)
+    return ((done["dq_group"].values & ~ds["dq_group"].values) & 4)[:, 1:] > 0
+
+
+def false_flags(case: str) -> str:
+    """Return what the defaults flag in exposures without hits, in transit and out of it."""
+    mode, given = FALSE_CASES[case]
+    flags, tested = np.zeros(2), np.zeros(2)
+    seed = FIRST_FALSE_SEED
+    while tested.min() < FALSE_TESTED:
+        exposure, ds = cleaned(mode, seed, **given)
+        new, good = new_flags(ds), usable(ds)
+        inside = exposure.truth()["white_flux"].values < 1.0 - 1e-5
+        for k, chosen in enumerate((inside, ~inside)):
+            flags[k] += np.count_nonzero((new & good)[chosen])
+            tested[k] += np.count_nonzero(good[chosen])
+        seed += 1
+    counts = (flags.sum(), *flags), (tested.sum(), *tested)
+    each = [
+        f"{1e6 * n / of:.1f} ± {1e6 * np.sqrt(n) / of:.1f} of {of / 1e6:.0f}"
+        for n, of in zip(*counts, strict=True)
+    ]
+    return f"| {case} | {given['n_groups']} | {' | '.join(each)} | {seed - FIRST_FALSE_SEED} |"
 
 
 def speed(mode: str, python: str | None) -> str:
@@ -391,6 +421,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="for --events")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--events", action="store_true")
+    parser.add_argument("--false", action="store_true", help="what is flagged without hits")
     parser.add_argument("--dark", action="store_true", help="for the interpreter with stcal")
     parser.add_argument("--draw", action="store_true", help="the figure, from the results file")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
@@ -408,18 +439,27 @@ def main() -> None:
 
     tsoxr.set_options(progress=False)
     warnings.simplefilter("ignore", tsoxr.errors.TsoWarning)
+    for text in tables(given):
+        print(text, flush=True)
+
+
+def tables(given: argparse.Namespace) -> Iterator[str]:
+    """Give the lines of what was asked for."""
     if given.speed:
         for mode in given.mode:
-            print(speed(mode, given.jwst), end="\n\n", flush=True)
-        return
-    if given.events:
-        print("| mode | found of 5 to 10 sigma, % | found from 10 sigma, % | false |", flush=True)
-        print("|---|---|---|---|")
+            yield speed(mode, given.jwst) + "\n"
+    elif given.events:
+        yield "| mode | found of 5 to 10 sigma, % | found from 10 sigma, % |\n|---|---|---|"
         for mode in given.mode:
-            print(events(mode, range(given.seeds)), flush=True)
-        return
-    for mode in given.mode:
-        print(table(mode, curves(mode, given.jwst, given.seed)), end="\n\n", flush=True)
+            yield events(mode, range(given.seeds))
+    elif given.false:
+        yield "| per million | groups | all | in transit | out of it | exposures |"
+        yield "|---|---|---|---|---|---|"
+        for case in FALSE_CASES:
+            yield false_flags(case)
+    else:
+        for mode in given.mode:
+            yield table(mode, curves(mode, given.jwst, given.seed)) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 from scipy.stats import norm
 
-from tsoxr.kernels import jump_counts, jump_data, jump_statistics, jumps, ramps
+from tsoxr.kernels import jump_counts, jump_data, jump_scatter, jump_statistics, jumps, ramps
 from tsoxr.kernels.jump_events import connected, find_in_ramps
 from tsoxr.kernels.jump_expectation import residuals
-from tsoxr.kernels.jump_filter import factors, scores
+from tsoxr.kernels.jump_filter import scores, usual_factors
 from tsoxr.kernels.jump_look import LANES, TILE, look
 
 JUMP, DROP, GROW = 4, 4 / 3, 2.5
@@ -69,8 +69,8 @@ def test_scores_are_those_of_dense_algebra(n, p, r, v, n_frames, seed):
     readout = ramps.readout(np.cumsum(rng.uniform(0.5, 3.0, n + 1)), n_frames, 0.1)
     usable = rng.random(n) < 0.8
     residual = rng.normal(0, 10, n)
-    z = np.empty(n)
-    scores(residual, usable, (p, r, v), readout, np.empty((5, n)), z)
+    noise = np.array([[p], [r], [v]])
+    z = scores(residual[:, None], usable[:, None], noise, readout)[:, 0]
     chain, jitter = covariance(n, p, r, v, readout)
     expected = np.zeros(n)
     if usable.any():
@@ -87,7 +87,7 @@ def test_factors_are_those_of_dense_algebra():
     static[0], static[1], static[2] = rng.uniform(0, 100, m), rng.uniform(1, 50, m), 5.0
     static[3], static[4] = rng.integers(0, 3, m), rng.integers(5, n + 1, m)
     static[0, 0], static[2, 1], static[0, 2] = np.nan, 0.0, 0.0
-    by = factors(static, 0, m, readout)
+    by = usual_factors(static, readout)
     for i in range(m):
         usable = (np.arange(n) >= static[3, i]) & (np.arange(n) < static[4, i]) & (i > 0)
         expected = np.zeros(n)
@@ -95,7 +95,7 @@ def test_factors_are_those_of_dense_algebra():
             chain, jitter = covariance(n, *static[:3, i], readout)
             inverse = np.linalg.inv((chain + jitter)[np.ix_(usable, usable)])
             expected[usable] = 1.0 / np.sqrt(np.diag(inverse))
-        np.testing.assert_allclose(by.scale[:, i], expected, rtol=1e-5)  # float32
+        np.testing.assert_allclose(by.scale[:, i], expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -493,6 +493,49 @@ def test_integers_and_floats_agree_and_input_stays():
     assert ((of_integers & flags) == flags).all()
 
 
+def test_scatter_ratio_shows_what_exceeds_the_prediction():
+    rng = np.random.default_rng(11)
+    photon, read = 133.0, 36.0
+    ramp = white(rng, (32, 4, 1, 600), photon=photon, read=read).reshape(32, 4, 600)
+    ramp[:, :, 300:] += np.arange(4)[:, None] * rng.normal(0, 30.0, (32, 1, 300))  # jitter
+    flags = np.zeros(ramp.shape, "u1")
+    ramp[5, 2:, ::7] += 5000.0
+    flags[5, 2, ::7] = JUMP
+    readout = ramps.readout(np.arange(4.0))
+    noise = np.repeat([[photon], [read]], 600, axis=1)
+    ratio = jump_scatter.scatter_ratio(ramp, flags, noise, readout)
+    jitter = np.sqrt(1 + 30.0**2 / (photon + 2 * read))
+    # 12 % for a pixel of 93 correlated changes; the mean over 300 pixels to 1 %, 4 sigma
+    assert abs(ratio[:300].mean() - 1) < 0.04
+    assert abs(ratio[300:].mean() / jitter - 1) < 0.06
+    # every second of 93 changes is used
+    uncertainty = jump_statistics.UNCERTAINTY / np.sqrt(47)
+    assert abs(ratio[:300].std() / uncertainty - 1) < 0.2
+    few = jump_scatter.scatter_ratio(
+        ramp[:3, :2], flags[:3, :2], noise, ramps.readout(np.arange(2.0))
+    )
+    assert np.isnan(few).all()
+
+
+def test_hits_in_the_sample_do_not_pass_for_noise():
+    # 24 integrations, a hit of 10 sigma in every second pixel. Two of 23 changes of a hit
+    # difference are large then, which raises their median by 11 % and that of all changes of
+    # a pixel by 5.5 %, and makes up jitter. A pixel's scatter is known to 16 %, the mean of 3000
+    # to 0.3 %: four of that, of a difference, is 1.6 %.
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        ramp = white(rng, (24, 5, 1, 6000), photon=400.0, read=25.0).reshape(24, 5, 6000)
+        ramp += 2e4 * np.arange(5, dtype="f4")[:, None]
+        ramp[10, 3:, ::2] += np.float32(10 * np.sqrt(450.0))
+        noise = np.repeat([[400.0], [25.0]], 6000, axis=1)
+        found = jump_statistics.describe_pixels(
+            ramp, np.zeros(ramp.shape, "u1"), noise, ramps.readout(np.arange(5.0))
+        )
+        hit, other = found[:, ::2].mean(axis=1), found[:, 1::2].mean(axis=1)
+        assert hit[0] - other[0] < 0.016
+        assert hit[3] < 1.3 * other[3]
+
+
 def test_noise_beyond_the_prediction_is_believed_as_far_as_it_is_not_chance():
     # measured ratios scatter by their uncertainty: 0.15 by chance, 0.3 truly in the second
     # population, where the best estimate of 1.5 is 1.5^0.8; 0.02 for 20 000 pixels
@@ -515,7 +558,9 @@ def test_count_new_counts_what_was_added():
     before = rng.choice(np.array([0, 2, 4], "u1"), (3, 5, 4, 6))
     after = before | rng.choice(np.array([0, 4, 64], "u1"), before.shape)
     expected = ((after & ~before) & JUMP != 0).sum(axis=1)
-    np.testing.assert_array_equal(jump_counts.count_new(before, after), expected)
+    np.testing.assert_array_equal(
+        jump_counts.count_new(jump_counts.new_places(before, after), after.shape), expected
+    )
 
 
 def test_events_are_counted_and_the_largest_is_shown():
@@ -524,8 +569,9 @@ def test_events_are_counted_and_the_largest_is_shown():
     ramp[0, 1:, 10, 3:8] += 100.0
     after[0, 1, 10, 3:8] = JUMP
     after[0, 2, 2, 2] = after[0, 2, 3, 3] = after[0, 1, 20, 20] = JUMP
-    flat = (a.reshape(2, 3, -1) for a in (ramp, before, after))
-    table = jump_counts.largest_events(*flat, np.zeros(1200), np.ones(2), 40)
+    place = jump_counts.new_places(before, after)
+    flat = ramp.reshape(2, 3, -1)
+    table = jump_counts.largest_events(flat, place, np.zeros(1200), np.ones(2), 40)
     assert table[:, 0].tolist() == [3, 0]
     assert table[0, 1:4].tolist() == [5, 10, 5]
     picture = table[0, jump_counts.HEAD :].reshape(15, 15)
@@ -542,9 +588,9 @@ def test_parts_can_be_called_alone():
         ramp, np.zeros(ramp.shape, "u1"), static_of((9, 4, 12)), np.ones((9, 1), "f4"),
         np.zeros(12, "u1"), ramps.readout(np.arange(4.0)), rule_of(),
     )  # fmt: skip
-    out, usable = np.empty(3), np.empty(3, bool)
-    residuals(data, 4, 5, np.empty(9), out, usable)
-    np.testing.assert_allclose(out, [0, 50 / np.sqrt(1 + 1 / 8), 0], atol=1e-12)
+    out, usable = residuals(data, np.array([4]), np.array([5]))
+    np.testing.assert_allclose(out[:, 0], [0, 50 / np.sqrt(1 + 1 / 8), 0], atol=1e-12)
+    assert usable.all()
     hits, sizes = find_in_ramps(data, data.flags.copy(), np.array([[4, 5]]))
     assert hits.tolist() == [[4, 1, 5]]
     assert sizes[0] > 4.4

@@ -1,6 +1,7 @@
 """The search for hits as a step: references and fallbacks, lazy data, what it must leave alone."""
 
 import functools
+import importlib
 
 import numpy as np
 import pytest
@@ -211,6 +212,23 @@ def test_order_of_dims_does_not_matter():
     turned = flag_jumps(ds.transpose("x", "group", "y", "time"))
     assert turned.dq_group.dims == ("x", "group", "y", "time")
     xr.testing.assert_equal(turned.dq_group.transpose(*ds.dq_group.dims), flag_jumps(ds).dq_group)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window"),
+    [((5, 32, 512), 31), ((4, 96, 2048), 31), ((16, 32, 2048), 23), ((10, 256, 2048), 15)],
+)
+def test_window_has_as_many_integrations_as_25_million_samples(shape, window):
+    zeros = xr.DataArray(np.zeros(1, "u1"), dims="time").expand_dims(
+        dict(zip(("group", "y", "x"), shape, strict=True))
+    )
+    module = importlib.import_module("tsoxr.steps.flag_jumps")
+    assert module._window(zeros.to_dataset(name="ramp")) == window
+
+
+def test_window_is_recorded():
+    assert flag_jumps(ramps()).tso.history[-1]["params"]["window"] == 31
+    assert flag_jumps(ramps(), window=9).tso.history[-1]["params"]["window"] == 9
 
 
 def test_read_noise_is_measured_and_handed_on():

@@ -7,25 +7,20 @@ import numpy as np
 from tsoxr.kernels.jump_events import connected
 from tsoxr.kernels.ramps import JUMP
 
-__all__ = ["HEAD", "STAMP", "count_new", "largest_events"]
+__all__ = ["HEAD", "STAMP", "count_new", "largest_events", "new_places"]
 
 STAMP = 15
 """Pixels on a side of the picture of an event."""
+
+TOGETHER = 1 << 16
+"""Flags that are compared together: the caches hold them."""
 
 HEAD = 4
 """Numbers before the picture: events, pixels of the largest, and its row and column."""
 
 
-def _new(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return where JUMP_DET was set, as places in the flattened arrays, ascending."""
-    new = ~before
-    new &= after
-    new &= np.uint8(JUMP)
-    return np.flatnonzero(new != 0)
-
-
-def count_new(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Count the groups of each ramp that gained JUMP_DET.
+def new_places(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return where JUMP_DET was set, as places in the flattened arrays, ascending.
 
     Parameters
     ----------
@@ -34,15 +29,39 @@ def count_new(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
     Returns
     -------
+    (n,) int64
+    """
+    old, new = before.reshape(-1), after.reshape(-1)
+    found = [np.empty(0, np.int64)]
+    for first in range(0, old.size, TOGETHER):
+        here = slice(first, first + TOGETHER)
+        only = ~old[here]
+        only &= new[here]
+        only &= np.uint8(JUMP)
+        only //= np.uint8(JUMP)
+        found.append(np.flatnonzero(only.view(np.bool_)) + first)
+    return np.concatenate(found)
+
+
+def count_new(place: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Count the groups of each ramp that gained JUMP_DET.
+
+    Parameters
+    ----------
+    place : (n,) int64
+        From `new_places`.
+    shape : tuple of int
+        (time, group, ...) of the flags.
+
+    Returns
+    -------
     count : (time, ...) uint16
     """
-    shape = (before.shape[0], *before.shape[2:])
-    n_groups, n_pixels = before.shape[1], int(np.prod(before.shape[2:]))
-    place = _new(before, after)
+    n_groups, n_pixels = shape[1], int(np.prod(shape[2:]))
     ramp = place // (n_groups * n_pixels) * n_pixels + place % n_pixels
-    count = np.zeros(int(np.prod(shape)), np.uint16)
+    count = np.zeros(shape[0] * n_pixels, np.uint16)
     np.add.at(count, ramp, np.uint16(1))
-    return count.reshape(shape)
+    return count.reshape(shape[0], *shape[2:])
 
 
 def _picture(pair: np.ndarray, usual: np.ndarray, width: int, at: tuple[int, int]) -> np.ndarray:
@@ -61,8 +80,7 @@ def _picture(pair: np.ndarray, usual: np.ndarray, width: int, at: tuple[int, int
 
 def largest_events(
     ramp: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
+    place: np.ndarray,
     rate: np.ndarray,
     interval: np.ndarray,
     width: int,
@@ -75,8 +93,8 @@ def largest_events(
     ----------
     ramp : (time, group, pixel) uint16 or float
         Groups, DN.
-    before, after : (time, group, pixel) uint8
-        Flags of the groups.
+    place : (n,) int64
+        From `new_places`.
     rate : (pixel,) float
         Usual rate, DN s-1.
     interval : (group - 1,) float
@@ -90,10 +108,10 @@ def largest_events(
         Number of events, pixels of the largest, row and column of its middle; then the charge
         about it, DN, a picture row by row. NaN but for the numbers where there is none.
     """
-    n_times, n_groups, n_pixels = after.shape
+    n_times, n_groups, n_pixels = ramp.shape
     out = np.zeros((n_times, HEAD + STAMP * STAMP), np.float32)
     out[:, 2:] = np.nan
-    frame, pixel = np.divmod(_new(before, after), n_pixels)
+    frame, pixel = np.divmod(place, n_pixels)
     if frame.size == 0:
         return out
     event = connected(frame, pixel, width)

@@ -61,10 +61,9 @@ def difference(data: Data, t: int, j: int, i: int) -> float:
     return np.float64(data.ramp[t, j + 1, i]) - np.float64(data.ramp[t, j, i])
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def window_start(t: int, window: int, n_times: int) -> int:
-    """Return the first integration of the window about ``t``: moved inward at the ends."""
-    return min(max(t - window // 2, 0), n_times - window)
+def window_start(t: np.ndarray, window: int, n_times: int) -> np.ndarray:
+    """Return the first integration of the window about each ``t``: moved inward at the ends."""
+    return np.clip(t - window // 2, 0, n_times - window)
 
 
 def window_bounds(first: int, last: int, window: int, n_times: int) -> tuple[int, int]:
@@ -80,7 +79,6 @@ def window_bounds(first: int, last: int, window: int, n_times: int) -> tuple[int
         Number of integrations there are.
     """
     window = min(window, n_times)
-    latest = n_times - window
-    start = min(max(first - window // 2, 0), latest)
-    stop = min(max(last - 1 - window // 2, 0), latest) + window
+    start, latest = window_start(np.array([first, last - 1]), window, n_times).tolist()
+    stop = latest + window
     return max(start - 1, 0), min(stop + 1, n_times)  # one more: values are compared with the next

@@ -7,11 +7,12 @@ Hits are rare. All but the exact test of single ramps is therefore done on lists
 
 from __future__ import annotations
 
-import numba
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import sparse
 
-from tsoxr.kernels.jump_data import LAST, Data
+from tsoxr.kernels.jump_data import JITTER, LAST, PHOTON, READ, Data
 from tsoxr.kernels.jump_expectation import residuals
 from tsoxr.kernels.jump_filter import scores
 from tsoxr.kernels.ramps import DO_NOT_USE, JUMP, SATURATED
@@ -29,63 +30,56 @@ REMEMBERED = 50.0
 """Sigma; hits of less leave nothing in later integrations that would be seen."""
 
 BATCH = 4096
-WHOLE = -1
-"""In place of a difference: all of the ramp are tested."""
+"""Ramps that are tested together."""
 
 
-@numba.njit(cache=True, nogil=True)
-def _test(
-    data: Data, marked: np.ndarray, where: np.ndarray, hits: np.ndarray, sizes: np.ndarray
-) -> int:
-    """Test ramps or single differences, mark what is a hit, and return how many there are.
+def _tested(
+    data: Data, marked: np.ndarray, where: np.ndarray, only: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mark the hits of ramps ``where`` (ramp, 2), and return those of charge gained, and sizes.
 
-    ``where`` (k, 3): integration, difference or `WHOLE`, pixel. In whole ramps the largest hit is
-    left out before the next is sought. ``hits`` and ``sizes`` receive those of charge gained.
+    In whole ramps, the largest hit is left out before the next is sought. With ``only``
+    (ramp,), that difference of each is tested alone, at the lower threshold.
     """
-    n, found = data.readout.interval.size, 0
-    work, usable = np.empty((7, n)), np.empty(n, np.bool_)
-    values = np.empty(min(data.rule.window, data.ramp.shape[0]))
-    for k in range(where.shape[0]):
-        t, only, i = where[k]
-        if only != WHOLE and marked[t, only + 1, i] & JUMP:
-            continue
-        s, light = data.static, data.light[t, data.bins[i]]
-        noise = (s[0, i] * light, s[1, i], s[2, i])
-        residuals(data, t, i, values, work[5], usable)
-        for j in range(n):
-            usable[j] = usable[j] and (marked[t, j + 1, i] & JUMP) == 0
-        for _ in range(n if only == WHOLE else 1):
-            scores(work[5], usable, noise, data.readout, work[:5], work[6])
-            best, at = 1.0, -1
-            for j in range(n):
-                z = work[6, j]
-                cut = data.rule.grow_sigma if only == j else data.rule.sigma
-                ratio = z / (cut if z > 0.0 else -data.rule.drop)
-                wanted = only == WHOLE or (only == j and z > 0.0)
-                if usable[j] and wanted and ratio > best:
-                    best, at = ratio, j
-            if at < 0:
-                break
-            marked[t, at + 1, i] |= np.uint8(JUMP)
-            usable[at] = False
-            if work[6, at] > 0.0:
-                hits[found, 0], hits[found, 1], hits[found, 2] = t, at, i
-                sizes[found] = work[6, at]
-                found += 1
-    return found
-
-
-def _tested(data: Data, marked: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return hits and sizes among the ramps or differences ``where``."""
-    all_hits, all_sizes = [np.empty((0, 3), np.int64)], [np.empty(0)]
+    found = [np.empty((0, 3), np.int64)]
+    sizes = [np.empty(0)]
     for first in range(0, len(where), BATCH):
-        part = np.ascontiguousarray(where[first : first + BATCH])
-        room = len(part) * data.readout.interval.size
-        hits, sizes = np.empty((room, 3), np.int64), np.empty(room)
-        n = _test(data, marked, part, hits, sizes)
-        all_hits.append(hits[:n].copy())
-        all_sizes.append(sizes[:n].copy())
-    return np.concatenate(all_hits), np.concatenate(all_sizes)
+        here = slice(first, first + BATCH)
+        t, i = where[here].T
+        for hits, z in _rounds(data, marked, t, i, None if only is None else only[here]):
+            found.append(hits)
+            sizes.append(z)
+    hits, z = np.concatenate(found), np.concatenate(sizes)
+    # not before all are tested: what is found must not depend on the batches
+    marked[hits[:, 0], hits[:, 1] + 1, hits[:, 2]] |= np.uint8(JUMP)
+    return hits[z > 0.0], z[z > 0.0]
+
+
+def _rounds(
+    data: Data, marked: np.ndarray, t: np.ndarray, i: np.ndarray, only: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give the largest hit of each ramp, then the next largest, with their scores."""
+    rule, layers = data.rule, data.static[:, i]
+    light = data.light[t, data.bins[i]]
+    noise = np.stack([layers[PHOTON] * light, layers[READ], layers[JITTER]])
+    residual, usable = residuals(data, t, i)
+    usable &= (marked[t, 1:, i].T & JUMP) == 0
+    cut = rule.sigma if only is None else rule.grow_sigma
+    while t.size:
+        z = scores(residual, usable, noise, data.readout)
+        ratio = np.where(z > 0.0, z / cut, -z / rule.drop)
+        if only is not None:
+            ratio[(np.arange(len(z))[:, None] != only) | (z < 0.0)] = 0.0
+        ratio[~usable] = 0.0
+        best = ratio.argmax(axis=0)
+        hit = np.flatnonzero(ratio[best, np.arange(t.size)] > 1.0)
+        best = best[hit]
+        t, i = t[hit], i[hit]
+        yield np.stack([t, best, i], axis=1), z[best, hit]
+        if only is not None:
+            return
+        residual, usable, noise = residual[:, hit], usable[:, hit], noise[:, hit]
+        usable[best, np.arange(hit.size)] = False
 
 
 def find_in_ramps(
@@ -100,7 +94,7 @@ def find_in_ramps(
     marked : (time, group, pixel) uint8
         Flags; changed.
     ramps : (ramp, 2) int64
-        Integration and pixel of each.
+        Integration and pixel of each, no two the same.
 
     Returns
     -------
@@ -109,8 +103,7 @@ def find_in_ramps(
     sizes : (hit,) float64
         Their scores.
     """
-    whole = np.full(len(ramps), WHOLE, np.int64)
-    return _tested(data, marked, np.stack([ramps[:, 0], whole, ramps[:, 1]], axis=1))
+    return _tested(data, marked, ramps)
 
 
 def grow(
@@ -138,7 +131,9 @@ def grow(
             axis=1,
         )
         inside[:, 4:] &= data.readout.lag > 0.0
-        new, more = _tested(data, marked, (new[:, None] + steps)[inside])
+        near = np.unique((new[:, None] + steps)[inside], axis=0)
+        near = near[(marked[near[:, 0], near[:, 1] + 1, near[:, 2]] & JUMP) == 0]
+        new, more = _tested(data, marked, near[:, [0, 2]], near[:, 1])
         hits, sizes = np.concatenate([hits, new]), np.concatenate([sizes, more])
     return hits, sizes
 

@@ -11,10 +11,10 @@ adds ``1 / m`` to the variance.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from tsoxr.kernels.jump_data import JITTER, PHOTON, READ, Data, difference, window_start
+from tsoxr.kernels.jump_data import JITTER, PHOTON, READ, Data, window_start
+from tsoxr.kernels.ramps import JUMP, UNUSABLE
 
 __all__ = ["residuals"]
 
@@ -22,59 +22,80 @@ OUTLYING = 3.0
 FARTHEST = 0.6
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _sigma(data: Data, j: int, i: int, light: float) -> float:
-    """Return the noise of a difference, DN."""
-    s, dt = data.static, data.readout.interval[j]
-    photon = s[PHOTON, i] * light * (dt - 2.0 * data.readout.lag)
-    return np.sqrt(photon + 2.0 * s[READ, i] + s[JITTER, i] * dt * dt)
+def residuals(data: Data, t: np.ndarray, i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ramps less their expectation.
 
+    Parameters
+    ----------
+    data : Data
+        The arrays.
+    t, i : (ramp,) int64
+        Integration and pixel of each ramp.
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _expected(x: float, values: np.ndarray, m: int, sigma: float) -> tuple[float, int]:
-    """Return the expectation from ``m`` ascending values for ``x``, and how many make it."""
-    middle = min(max(x, values[(m - 1) // 2]), values[m // 2])
-    total, n = 0.0, 0
-    for k in range(m):
-        if np.abs(values[k] - middle) <= OUTLYING * sigma:
-            total += values[k] - middle
-            n += 1
-    if n == 0:
-        return middle, m
-    offset = total / n
-    return middle + min(max(offset, -FARTHEST * sigma), FARTHEST * sigma), n
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def residuals(
-    data: Data, t: int, i: int, values: np.ndarray, out: np.ndarray, usable: np.ndarray
-) -> None:
-    """Fill ``out`` (difference,) with one ramp less its expectation, and ``usable``.
-
-    Divided by the square root of ``1 + 1 / m``, so that they have the noise of the ramp alone.
-    ``values`` is work space as long as the window. With fewer than two neighbours a difference
-    is not usable.
+    Returns
+    -------
+    residual : (difference, ramp) float64
+        Divided by the square root of ``1 + 1 / m``, so that they have the noise of the ramp alone;
+        0 where not usable.
+    usable : (difference, ramp) bool
+        With fewer than two neighbours a difference is not.
     """
-    light = data.light[:, data.bins[i]]
-    start = window_start(t, values.size, data.ramp.shape[0])
-    for j in range(out.size):
-        out[j], usable[j] = 0.0, False
-        x = difference(data, t, j, i) / light[t]
-        if not np.isfinite(x):
-            continue
-        m = 0
-        for k in range(start, start + values.size):
-            v = difference(data, k, j, i) / light[k]
-            if k == t or not np.isfinite(v):
-                continue
-            at = m
-            while at > 0 and values[at - 1] > v:
-                values[at] = values[at - 1]
-                at -= 1
-            values[at] = v
-            m += 1
-        if m < 2:
-            continue
-        expected, n = _expected(x, values, m, _sigma(data, j, i, light[t]) / light[t])
-        out[j] = light[t] * (x - expected) / np.sqrt(1.0 + 1.0 / n)
-        usable[j] = True
+    n_times, n_groups, _ = data.ramp.shape
+    window = min(data.rule.window, n_times)
+    k = window_start(t, window, n_times)[:, None] + np.arange(window)
+    bins = data.bins[i]
+    light, own = data.light[k, bins[:, None]].astype(np.float64), data.light[t, bins]
+    itself = np.arange(t.size), t - k[:, 0]
+    out = np.zeros((n_groups - 1, t.size))
+    usable = np.zeros(out.shape, np.bool_)
+    later, flags = _group(data, k, 0, i)
+    for j in range(n_groups - 1):
+        before, flags_before = later, flags
+        later, flags = _group(data, k, j + 1, i)
+        good = ((flags_before | flags) & UNUSABLE) | (flags & JUMP) == 0
+        with np.errstate(invalid="ignore"):
+            values = np.where(good, later - before, np.nan) / light
+        values[~np.isfinite(values)] = np.nan
+        x = values[itself]
+        values[itself] = np.nan
+        expected, n, m = _expected(x, values, _sigma(data, j, i, own) / own)
+        usable[j] = np.isfinite(x) & (m >= 2)
+        deviation = own * (x - expected) / np.sqrt(1.0 + 1.0 / np.maximum(n, 1))
+        np.copyto(out[j], deviation, where=usable[j])
+    return out, usable
+
+
+def _group(data: Data, k: np.ndarray, g: int, i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one group of the ramps of a window (ramp, window) float64, and its flags."""
+    pixel = i[:, None]
+    return data.ramp[k, g, pixel].astype(np.float64), data.flags[k, g, pixel]
+
+
+def _sigma(data: Data, j: int, i: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Return the noise of a difference (ramp,), DN."""
+    s, dt = data.static[:, i], data.readout.interval[j]
+    photon = s[PHOTON] * light * (dt - 2.0 * data.readout.lag)
+    with np.errstate(invalid="ignore"):
+        sigma: np.ndarray = np.sqrt(photon + 2.0 * s[READ] + s[JITTER] * dt * dt)
+    return sigma
+
+
+def _expected(
+    x: np.ndarray, values: np.ndarray, sigma: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what to expect for ``x`` (ramp,) from the others in time (ramp, window).
+
+    With the number of others that make it, and of all.
+    """
+    order = np.sort(values, axis=1)  # those that are not numbers come last
+    m, row = np.isfinite(order).sum(axis=1), np.arange(x.size)
+    low, high = order[row, np.maximum(m - 1, 0) // 2], order[row, m // 2]
+    middle = np.minimum(np.maximum(x, low), high)
+    order -= middle[:, None]
+    near = np.abs(order) <= OUTLYING * sigma[:, None]
+    n = near.sum(axis=1)
+    offset = np.where(near, order, 0.0).sum(axis=1) / np.maximum(n, 1)
+    most = FARTHEST * sigma
+    with np.errstate(invalid="ignore"):
+        offset = np.where(n > 0, np.minimum(np.maximum(offset, -most), most), 0.0)
+    return middle + offset, np.where(n > 0, n, m), m

@@ -15,8 +15,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tsoxr.kernels.jump_data import JITTER, PHOTON, READ, Data
-from tsoxr.kernels.jump_filter import factors
+from tsoxr.kernels.jump_data import JITTER, PHOTON, READ, Data, window_start
+from tsoxr.kernels.jump_filter import usual_factors
+from tsoxr.kernels.ramps import Readout
 
 __all__ = ["look"]
 
@@ -29,6 +30,9 @@ TOGETHER = 4
 
 TILE = 64
 """Integrations that are looked at together, or twice the window where that is more."""
+
+SLAB = 64 * LANES
+"""Pixels whose factors are computed together, in float64."""
 
 FAST = {"contract", "nsz"}
 
@@ -48,10 +52,15 @@ def look(data: Data, first: int, last: int) -> np.ndarray:
     (ramp, 2) int64
         Integration and pixel of each, in ascending order.
     """
-    n_pixels = data.ramp.shape[2]
-    padding = -n_pixels % LANES
-    static = np.pad(data.static, ((0, 0), (0, padding)))
-    by, cut = np.stack(factors(static, 0, n_pixels + padding, data.readout)), _limits(static, data)
+    n_pixels, n = data.ramp.shape[2], data.readout.interval.size
+    by = np.empty((4, n, n_pixels - n_pixels % -LANES), np.float32)
+    cut = np.empty(by.shape[1:], np.float32)
+    for low in range(0, n_pixels, SLAB):
+        here = slice(low, min(low + SLAB, by.shape[2]))
+        static = data.static[:, here]
+        static = np.pad(static, ((0, 0), (0, here.stop - low - static.shape[1])))
+        by[:, :, here] = usual_factors(static, data.readout)
+        cut[:, here] = _limits(static, data.readout)
     found = np.zeros((last - first, n_pixels), np.uint8)
     length = max(TILE, 2 * data.rule.window)
     for start in range(first, last, length):
@@ -61,10 +70,10 @@ def look(data: Data, first: int, last: int) -> np.ndarray:
     return np.stack([t + first, i], axis=1)
 
 
-def _limits(static: np.ndarray, data: Data) -> np.ndarray:
+def _limits(static: np.ndarray, readout: Readout) -> np.ndarray:
     """Return `LIMIT` sigma of each difference (difference, pixel), DN."""
-    dt = data.readout.interval[:, None]
-    variance = static[PHOTON] * (dt - 2.0 * data.readout.lag) + 2.0 * static[READ]
+    dt = readout.interval[:, None]
+    variance = static[PHOTON] * (dt - 2.0 * readout.lag) + 2.0 * static[READ]
     variance = variance + static[JITTER] * dt**2
     with np.errstate(invalid="ignore"):
         return (LIMIT * np.sqrt(np.where(variance > 0.0, variance, 0.0))).astype(np.float32)
@@ -76,7 +85,7 @@ def _look_at_tile(
     """Fill ``found`` (time, pixel) with 1 for the ramps of some integrations to be tested."""
     n_times, n_pixels, n = data.ramp.shape[0], data.ramp.shape[2], data.readout.interval.size
     window = min(data.rule.window, n_times)
-    starts = np.clip(np.arange(*times) - window // 2, 0, n_times - window)
+    starts = window_start(np.arange(*times), window, n_times)
     begin, end = max(starts[0] - 1, 0), min(starts[-1] + window + 1, n_times)
     own = slice(times[0] - begin, times[1] - begin)
     where = (own.start, window, starts[0] - begin, starts[-1] - begin)

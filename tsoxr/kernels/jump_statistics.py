@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from tsoxr.kernels.medians import percentile_of_seen
-from tsoxr.kernels.ramp_noise import FEWEST, MAD, UNCERTAINTY, noise_ratio, usual_pattern
+from tsoxr.kernels.jump_scatter import FEWEST, scatter_without_hits
+from tsoxr.kernels.ramp_noise import usual_pattern
+from tsoxr.kernels.ramp_scatter import MAD
 from tsoxr.kernels.ramps import UNUSABLE, Readout
 
 __all__ = ["describe_pixels", "usual_span"]
+
+UNCERTAINTY = 1.3
+"""Of MAD from n changes, times sqrt(n): 1.17 if no two shared a value."""
 
 SURE = 3.0
 """Noise that exceeds the prediction by so many times the uncertainty is taken for real."""
 
 MOST_JITTER = 0.02
 """Of the light of a pixel: on the flank of a line, where the spectrum moves by a hundredth of a pixel."""
+
+BRIGHTEST = 0.05
+"""Share of the pixels that tell how far the light of the others can jitter."""
 
 
 def usual_span(pattern: np.ndarray) -> np.ndarray:
@@ -40,29 +47,6 @@ def usual_span(pattern: np.ndarray) -> np.ndarray:
     ended = ~usable & (np.arange(len(usable))[:, None] > first)
     last = np.where(ended.any(axis=0), ended.argmax(axis=0), len(usable)) - 1
     return np.stack([first, np.where(usable.any(axis=0), last, 0)]).astype(np.float32)
-
-
-def _rise_ratio(
-    ramp: np.ndarray, dq_group: np.ndarray, variance: np.ndarray, span: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return how the rise from first to last group varies, each (pixel,) float64.
-
-    Its scatter over the prediction, from changes between integrations, NaN where not measured; the
-    relative uncertainty of that; and the median rise, DN.
-    """
-    a, b = span.astype(np.int64)
-    i = np.arange(a.size)
-    rise = ramp[:, b, i].astype(np.float64) - ramp[:, a, i].astype(np.float64)
-    rise[((dq_group[:, a, i] | dq_group[:, b, i]) & UNUSABLE) != 0] = np.nan
-    change = np.abs(np.diff(rise, axis=0))
-    seen = np.isfinite(change)
-    n, middle = seen.sum(axis=0), percentile_of_seen(change, seen, 50.0, axis=0)[0]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = MAD * middle / np.sqrt(2.0 * variance)
-        known = (b > a) & (variance > 0.0) & (n >= FEWEST)
-        uncertainty = UNCERTAINTY / np.sqrt(n)
-    usual = percentile_of_seen(rise, np.isfinite(rise), 50.0, axis=0)[0]
-    return np.where(known, ratio, np.nan), uncertainty, usual
 
 
 def _believed(ratio: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
@@ -96,15 +80,23 @@ def _common_excess(measured: np.ndarray, variance: np.ndarray) -> float:
     return max(float(np.median(beyond)), 0.0)
 
 
-def _uncertainty(ratio: np.ndarray, lowered: np.ndarray) -> np.ndarray:
-    """Return the relative uncertainty of `noise_ratio` from what it was lowered by.
+def _most_jitter(
+    ratio: np.ndarray, chance: np.ndarray, usual: np.ndarray, variance: np.ndarray
+) -> float:
+    """Return how far the light of a pixel can jitter, over that light: no more than `MOST_JITTER`.
 
-    That is known where the ratio is still above 1; elsewhere it is that of the others.
+    As far as nearly all of the brightest, in which it is best measured.
     """
-    with np.errstate(invalid="ignore"):
-        known = lowered > 1.0
-        own = ratio / lowered - 1.0
-    return np.where(known, own, np.median(own[known]) if known.any() else UNCERTAINTY)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        snr = usual / np.sqrt(variance)
+        beyond = np.fmax((ratio / (1.0 + chance)) ** 2 - 1.0, 0.0)
+        relative = np.sqrt(beyond) / snr
+    known = np.flatnonzero(np.isfinite(relative) & np.isfinite(snr) & (snr > 0.0))
+    n = int(BRIGHTEST * ratio.size)
+    if min(n, known.size) < FEWEST:
+        return MOST_JITTER
+    best = known[np.argsort(-snr[known], kind="stable")[:n]]
+    return min(float(np.percentile(relative[best], 95.0)), MOST_JITTER)
 
 
 def describe_pixels(
@@ -139,26 +131,26 @@ def describe_pixels(
     by more than `MOST_JITTER` of it: what is beyond that has to be sure.
     """
     span = usual_span(usual_pattern(dq_group))
-    times = np.concatenate([[0.0], np.cumsum(readout.interval)])
+    measured, n, rise, n_rise, usual = scatter_without_hits(ramp, dq_group, noise, span, readout)
+    time = np.concatenate([[0.0], np.cumsum(readout.interval)])
     first, last = span.astype(np.int64)
-    total = times[last] - times[first]
-    dt = np.median(readout.interval)
-    predicted = noise[0] * (dt - 2.0 * readout.lag) + 2.0 * noise[1]
-    measured = noise_ratio(ramp, dq_group, noise, readout)[0]
-    common = 0.5 * _common_excess(measured, predicted)
-    noise = np.stack([noise[0], noise[1] + common])
-    ratio, lowered = noise_ratio(ramp, dq_group, noise, readout).astype(np.float64)
-    one = noise[0] * (dt - 2.0 * readout.lag) + 2.0 * noise[1]
-    whole = noise[0] * (total - 2.0 * readout.lag) + 2.0 * noise[1]
-    scatter = one * _believed(ratio, _uncertainty(ratio, lowered)) ** 2
-    rise, chance, usual = _rise_ratio(ramp, dq_group, whole, span)
-    sure = np.where(rise > 1.0 + SURE * chance, np.inf, (MOST_JITTER * usual) ** 2)
-    rise = whole * np.fmax(rise / (1.0 + chance), 1.0) ** 2
+    total, dt = time[last] - time[first], np.median(readout.interval)
+    one, whole = (noise[0] * (t - 2.0 * readout.lag) + 2.0 * noise[1] for t in (dt, total))
+    common = _common_excess(measured, one)
     with np.errstate(invalid="ignore", divide="ignore"):
-        jitter = (rise * one - scatter * whole) / (total**2 * one - dt**2 * whole)
-        jitter = np.where(last - first > 1, np.nan_to_num(jitter, posinf=0.0, neginf=0.0), 0.0)
-        jitter = np.clip(jitter, 0.0, np.fmin(np.nan_to_num(scatter) / dt**2, sure / total**2))
+        ratio = measured * np.sqrt(one / (one + common))
+        one, whole = one + common, whole + common
+        scatter = one * _believed(ratio, UNCERTAINTY / np.sqrt(n)) ** 2
+        known = (last - first > 1) & (whole > 0.0) & (n_rise >= FEWEST)
+        ratio, chance = rise / np.sqrt(whole), UNCERTAINTY / np.sqrt(n_rise)
+        ratio = np.where(known, ratio, np.nan)
+        most = (_most_jitter(ratio, chance, usual, whole) * usual) ** 2
+        most = np.where(ratio > 1.0 + SURE * chance, np.inf, most)
+        spread = whole * np.fmax(ratio / (1.0 + chance), 1.0) ** 2
+        jitter = (spread * one - scatter * whole) / (total**2 * one - dt**2 * whole)
+        jitter = np.where(known, np.nan_to_num(jitter, posinf=0.0, neginf=0.0), 0.0)
+        jitter = np.clip(jitter, 0.0, np.fmin(np.nan_to_num(scatter) / dt**2, most / total**2))
         excess = np.nan_to_num(np.maximum((scatter - jitter * dt**2) / one, 1.0), nan=1.0)
-        jitter = np.nan_to_num(jitter)
-    shared = np.full(measured.shape, common)
-    return np.stack([measured, shared, excess, jitter, *span]).astype(np.float32)
+    shared = np.full(measured.shape, 0.5 * common)
+    measured = np.nan_to_num(measured, nan=1.0)
+    return np.stack([measured, shared, excess, np.nan_to_num(jitter), *span]).astype(np.float32)

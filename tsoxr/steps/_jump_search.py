@@ -13,8 +13,9 @@ import xarray as xr
 
 from tsoxr import chunks, lazy
 from tsoxr.kernels import jump_data, jump_ramp, jumps
+from tsoxr.kernels.jump_scatter import scatter_ratio
 from tsoxr.kernels.jump_statistics import describe_pixels, usual_span
-from tsoxr.kernels.ramp_noise import noise_ratio, usual_pattern
+from tsoxr.kernels.ramp_noise import usual_pattern
 from tsoxr.kernels.ramps import Readout
 from tsoxr.steps import _ramps, _rates
 
@@ -53,7 +54,7 @@ class _Describe:
             found = describe_pixels(ramp, dq_group, noise, self.times)
             return np.concatenate([found, np.full((1, found.shape[1]), np.nan, "f4")])
         out = np.zeros((N_EXTRA, ramp.shape[2]), np.float32)
-        out[0] = noise_ratio(ramp, dq_group, noise, self.times)[0]
+        out[0] = np.nan_to_num(scatter_ratio(ramp, dq_group, noise, self.times), nan=1.0)
         out[2] = 1.0
         out[4:6] = usual_span(usual_pattern(dq_group))
         out[6] = jump_ramp.median_slope(ramp, dq_group, self.times.interval)

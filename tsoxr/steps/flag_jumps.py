@@ -35,6 +35,12 @@ SIGMA = {"temporal": 4.45, "two_point": 4.0, "likelihood": 4.5}
 DROP = 4.0 / 3.0
 """Threshold for charge lost over that for charge gained: hits only add charge."""
 
+WINDOW = 15, 31
+"""Fewest and most integrations compared by default: with more, nothing is gained."""
+
+WINDOW_SAMPLES = 2.5e7
+"""Groups of all pixels that a window may have beyond the fewest integrations: 125 megabytes."""
+
 GROW_SIGMA = 2.5
 """Threshold for neighbours of a hit: four of them add 2.5 % false flags to each true one."""
 
@@ -52,7 +58,7 @@ def flag_jumps(
     *,
     method: str = "temporal",
     sigma: float | None = None,
-    window: int = 15,
+    window: int | None = None,
     grow: int = 1,
     after: int = 0,
     after_integrations: int = 0,
@@ -78,10 +84,11 @@ def flag_jumps(
         Threshold, standard deviations. If not given, 4.45, 4.5 with ``"likelihood"``
         and 4 with ``"two_point"``. With
         ``"temporal"`` it is for charge gained; for charge lost it is a third higher.
-    window : int
+    window : int, optional
         Integrations compared, this one included: 15 takes seven on each side. At the ends of
-        the exposure the window is moved inward; shorter exposures are compared as a whole.
-        ``"temporal"`` only.
+        the exposure the window is moved inward; shorter exposures are compared as a whole. If not
+        given, 31, or as many from 15 on as together have 25 million samples, which are held in
+        memory. ``"temporal"`` only.
     grow : int
         How many pixels around a hit (up, down, left, right) are flagged too where they
         gained 2.5 sigma: charge diffuses, and what it leaves in a neighbour is part of
@@ -156,6 +163,8 @@ def flag_jumps(
         sigma = derived(sigma=SIGMA[method])
     if method == "likelihood" and ds.sizes["group"] < 3:
         note("two groups: a straight line fits them whatever was hit, data unchanged")
+    if window is None:
+        window = derived(window=_window(ds))
     known = _ramps.detector(ds, gain=gain, read_noise=read_noise, where="flag_jumps")
     rule = Rule(
         int(window), float(sigma), DROP * float(sigma), min(GROW_SIGMA, float(sigma)),
@@ -167,16 +176,22 @@ def flag_jumps(
         "flag_jumps_noise_ratio": found.ratio.assign_attrs(
             long_name="measured scatter / predicted noise of group differences", units="1"
         ),
-        **_counts(ds, found),
-        **_events(ds, found, times),
+        **_counts(ds, found, times),
     }
     if known.read_noise is None:
         new["read_noise"] = found.read_noise
     return ds.assign(new)
 
 
+def _window(ds: xr.Dataset) -> int:
+    """Return how many integrations to compare, an odd number."""
+    one = ds.sizes["group"] * ds.sizes["y"] * ds.sizes["x"]
+    fewest, most = WINDOW
+    return int(min(max(int(WINDOW_SAMPLES / one), fewest), most) - 1) // 2 * 2 + 1
+
+
 def _check(
-    ds: xr.Dataset, method: str, sigma: float | None, window: int, more: dict[str, float]
+    ds: xr.Dataset, method: str, sigma: float | None, window: int | None, more: dict[str, float]
 ) -> None:
     if method not in SIGMA:
         raise ValueError(
@@ -186,7 +201,7 @@ def _check(
     if (sigma is not None and not sigma > 0) or any(not v >= 0 for v in more.values()):
         given = ", ".join(f"{k}={v}" for k, v in {"sigma": sigma, **more}.items())
         raise ValueError(f"flag_jumps: {given}; sigma must be positive, the others 0 or more")
-    if window < 3 or window % 2 == 0:
+    if window is not None and (window < 3 or window % 2 == 0):
         raise ValueError(
             f"flag_jumps: window is {window}; it must be an odd number of integrations from 3"
         )
@@ -197,55 +212,32 @@ def _check(
         )
 
 
-def _counts(ds: xr.Dataset, found: _jump_search.Found) -> dict[str, xr.DataArray]:
-    """Return the numbers of flagged samples of each integration and each pixel."""
-    dims = ("time", *_ramps.GROUP_DIMS)
-    (count,) = chunks.per_chunk(
-        _counted,
-        ds["dq_group"].transpose(*dims),
-        found.flags.transpose(*dims),
-        dims=("time", "y", "x"),
-        dtypes=("u2",),
-    )
-    return {
-        "flag_jumps_count": _total(count, ("y", "x"), "flagged samples of the integration"),
-        "flag_jumps_map": _total(count, ("time",), "flagged samples of the pixel"),
-    }
-
-
-def _counted(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray]:
-    return (jump_counts.count_new(before, after),)
-
-
-def _total(count: xr.DataArray, dims: tuple[str, ...], long_name: str) -> xr.DataArray:
-    return count.sum(dims, dtype="i4").assign_attrs(long_name=long_name, units="1")
-
-
 @dataclass(frozen=True)
-class _Largest:
-    """Numbers and pictures of a chunk, numpy in and out."""
+class _Counted:
+    """What was flagged in a chunk: numbers, and pictures; numpy in and out."""
 
     times: Readout
 
-    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray]:
+    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ramp, before, after, rate, _ = arrays
-        shape = (*ramp.shape[:2], -1)
-        cubes = (a.reshape(shape) for a in (ramp, before, after))
-        usual = np.nan_to_num(rate.ravel())
-        return (jump_counts.largest_events(*cubes, usual, self.times.interval, int(ramp.shape[3])),)
+        place = jump_counts.new_places(before, after)
+        cube, usual = ramp.reshape(*ramp.shape[:2], -1), np.nan_to_num(rate.ravel())
+        count = jump_counts.count_new(place, ramp.shape)
+        width = int(ramp.shape[3])
+        return count, jump_counts.largest_events(cube, place, usual, self.times.interval, width)
 
 
-def _events(ds: xr.Dataset, found: _jump_search.Found, times: Readout) -> dict[str, xr.DataArray]:
-    """Return the number of events of each integration, and a picture of the largest."""
+def _counts(ds: xr.Dataset, found: _jump_search.Found, times: Readout) -> dict[str, xr.DataArray]:
+    """Return numbers of flagged samples and of events, and a picture of each largest event."""
     dims, size = ("time", *_ramps.GROUP_DIMS), jump_counts.STAMP
     items = xr.DataArray(np.zeros(jump_counts.HEAD + size**2, "u1"), dims="item")
-    (table,) = chunks.per_chunk(
-        _Largest(times),
+    count, table = chunks.per_chunk(
+        _Counted(times),
         *(a.transpose(*dims) for a in (ds["ramp"], ds["dq_group"], found.flags)),
         found.rate.transpose("y", "x"),
         items,
-        dims=("time", "item"),
-        dtypes=("f4",),
+        dims=(("time", "y", "x"), ("time", "item")),
+        dtypes=("u2", "f4"),
     )
     events = table.isel(item=0, drop=True).astype("i4")
     picture = table.isel(item=slice(jump_counts.HEAD, None))
@@ -253,6 +245,8 @@ def _events(ds: xr.Dataset, found: _jump_search.Found, times: Readout) -> dict[s
         picture.data.reshape(-1, size, size), dims=("time", "event_y", "event_x")
     )
     return {
+        "flag_jumps_count": _total(count, ("y", "x"), "flagged samples of the integration"),
+        "flag_jumps_map": _total(count, ("time",), "flagged samples of the pixel"),
         "flag_jumps_events": events.assign_attrs(
             long_name="connected events of the integration", units="1"
         ),
@@ -260,6 +254,10 @@ def _events(ds: xr.Dataset, found: _jump_search.Found, times: Readout) -> dict[s
             long_name="charge of the largest event of the integration", units="DN"
         ),
     }
+
+
+def _total(count: xr.DataArray, dims: tuple[str, ...], long_name: str) -> xr.DataArray:
+    return count.sum(dims, dtype="i4").assign_attrs(long_name=long_name, units="1")
 
 
 @diagnostic(flag_jumps)
