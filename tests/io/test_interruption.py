@@ -63,7 +63,15 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("what", ["compute", "save", "sample", "bars"])
 def test_an_interrupted_pass_stops_and_runs_again(tmp_path, what):
     command = [sys.executable, "-W", "ignore", "-c", SESSION, str(tmp_path), what]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored in background jobs
+    )
     assert running.stdout.readline() == "ready\n"
     running.send_signal(signal.SIGINT)
     start = time.monotonic()

@@ -107,6 +107,25 @@ def test_two_levels_are_told_from_noise():
     assert np.median(jumping[2, 1]) == pytest.approx(8.0, rel=0.05)
 
 
+def statistics(rate):
+    n, *shape = rate.shape
+    nothing = np.zeros(rate.shape, bool), np.zeros((n, 4)), np.zeros((5, *shape), "f4")
+    return kernel.time_statistics(rate, *nothing, np.ones(shape, "f4"))
+
+
+@pytest.mark.parametrize("n", [12, 24, 30, 48, 96])
+def test_a_hit_is_no_level(n):
+    """One sample of 5 to 500 sigma in each of 3000 pixels: alone it never looks like two levels."""
+    rng = np.random.default_rng(n)
+    rate = rng.normal(size=(n, 1, 3000)).astype("f4")
+    chance = (statistics(rate)[1] > kernel.TWO_LEVELS).mean()  # 1e-3 of twelve samples
+    rate[n // 3] += np.geomspace(5, 500, 3000).astype("f4")
+    assert (statistics(rate)[1] > kernel.TWO_LEVELS).mean() < chance + 2e-3
+    both = rng.normal(size=(n, 1, 300)).astype("f4")
+    both[rng.permutation(n)[: max(4, n // 4)]] += 12.0
+    assert (statistics(both)[1] > kernel.TWO_LEVELS).mean() > 0.95
+
+
 def test_unusable_samples_say_nothing():
     rate, nothing, width = series()
     rate[10:20] = 1e6

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy import ndimage
 
@@ -19,7 +18,7 @@ from tsoxr.kernels.bad_pixels_expected import (
     expected_from_line,
     pixels_around,
 )
-from tsoxr.kernels.outliers import DIFFERENCE_NOISE, MAD_NOISE
+from tsoxr.kernels.outliers import DIFFERENCE_NOISE, MAD_NOISE, ROWS, without_motion
 
 __all__ = [
     "BRIGHT",
@@ -51,6 +50,8 @@ DISAGREEMENT = 2.0
 """Along the dispersion, departures up to this times the disagreement of the comparisons are image."""
 TWO_LEVELS = 4.5
 """Distance of two levels over the noise at each; two halves of normal noise are at 2.65."""
+ONE_HIT = 3.0
+"""Distance of two levels over the noise that one sample far off all others may look like."""
 EXCURSION = 4.5
 """Samples farther off their median, in widths, are excursions."""
 MIN_EXCURSIONS = 4
@@ -60,7 +61,6 @@ MIN_SAMPLES = 8
 CLASSES = 8
 
 
-@numba.njit(cache=True, nogil=True)
 def time_statistics(
     rate: np.ndarray,
     unusable: np.ndarray,
@@ -85,51 +85,50 @@ def time_statistics(
         groups of samples over the scatter within them, for the split into groups that leaves the least
         scatter (0 with fewer than `MIN_SAMPLES` samples); the distance over the width.
     """
-    n_times, n_rows, n_columns = rate.shape
-    out = np.zeros((3, n_rows, n_columns), np.float32)
-    v = np.empty(n_times)
-    for y in range(n_rows):
-        for x in range(n_columns):
-            n = 0
-            for t in range(n_times):
-                if not unusable[t, y, x]:
-                    v[n] = rate[t, y, x]
-                    for i in range(3):
-                        v[n] -= fits[t, i] * templates[i, y, x]
-                    n += 1
-            if n < MIN_SAMPLES:
-                continue
-            values = np.sort(v[:n])
-            middle = values[n // 2]
-            out[0, y, x] = np.sum(np.abs(values - middle) > EXCURSION * width[y, x])
-            apart, within = _split(values)
-            out[1, y, x] = apart / within if within > 0.0 else 0.0
-            out[2, y, x] = apart / width[y, x] if width[y, x] > 0.0 else 0.0
+    out = np.zeros((3, *width.shape), np.float32)
+    for first in range(0, len(width), ROWS):
+        rows = slice(first, first + ROWS)
+        left = without_motion(rate[:, rows], unusable[:, rows], fits, templates[:, rows])
+        values = np.ascontiguousarray(left.reshape(len(left), -1).T)
+        values.sort(axis=1)  # NaN last
+        count = len(left) - np.isnan(values).sum(axis=1)
+        enough = np.flatnonzero(count >= MIN_SAMPLES)
+        if not enough.size:
+            continue
+        found = out[:, rows].reshape(3, -1)  # a copy
+        values, count, limit = values[enough], count[enough], width[rows].ravel()[enough]
+        middle = values[np.arange(count.size), count // 2]
+        found[0, enough] = (np.abs(values - middle[:, None]) > EXCURSION * limit[:, None]).sum(
+            axis=1
+        )
+        apart, within = _split(values, count)
+        for i, unit in enumerate((within, limit)):
+            found[1 + i, enough] = np.divide(apart, unit, out=np.zeros_like(apart), where=unit > 0)
+        out[:, rows] = found.reshape(out[:, rows].shape)
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _split(values: np.ndarray) -> tuple[float, float]:
+def _split(values: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return distance of means and scatter within, for the best split of sorted values.
 
-    Groups hold a twentieth of the values at least.
+    Values are (pixel, time), the first ``count`` of each pixel finite. Groups hold a twentieth of the
+    values at least, and so many that a hit is no level: one large value among g of n stands out
+    of the scatter that it makes itself by sqrt((n - 2) / (g (g - 1))), which is kept below `ONE_HIT`.
     """
-    n, least = values.size, max(2, values.size // 20)
-    total, squares = 0.0, 0.0
-    for value in values:
-        total += value - values[0]
-        squares += (value - values[0]) ** 2
-    below, best, apart = 0.0, -1.0, 0.0
-    for j in range(1, n):
-        below += values[j - 1] - values[0]
-        if j < least or n - j < least:
-            continue
-        distance = (total - below) / (n - j) - below / j
-        between = distance**2 * j * (n - j) / n
-        if between > best:
-            best, apart = between, distance
-    inside = squares - total**2 / n - best
-    return apart, np.sqrt(max(inside, 0.0) / max(n - 2, 1))
+    n, j = count[:, None], np.arange(1, values.shape[1])
+    off = np.nan_to_num(values - values[:, :1]).astype(np.float64)
+    total, squares = off.sum(axis=1, keepdims=True), (off * off).sum(axis=1)
+    below = np.cumsum(off, axis=1)[:, :-1]
+    after = np.maximum(n - j, 1)
+    distance = (total - below) / after - below / j
+    between = distance**2 * (j * after) / n
+    least = np.ceil(0.5 + np.sqrt(0.25 + np.maximum(n - 2, 0) / ONE_HIT**2))
+    least = np.maximum(least, n // 20)
+    between[(j < least) | (n - j < least)] = -1.0
+    at = np.argmax(between, axis=1)[:, None]
+    best, apart = (np.take_along_axis(a, at, axis=1)[:, 0] for a in (between, distance))
+    inside = squares - total[:, 0] ** 2 / count - best
+    return apart, np.sqrt(np.maximum(inside, 0.0) / (count - 2))
 
 
 @dataclass(frozen=True)

@@ -233,10 +233,11 @@ def measure(
     -------
     Shift
         ``wavelength(x + shift + stretch t)`` of the old scale belongs to pixel x. Errors are
-        scaled by the square root of chi-squared over freedom where that exceeds one, so that
-        a model which does not fit makes them larger. ``significance`` is that of the moving
-        parts at the best shift against those at the median of all shifts, sigma; 0 where the
-        best lies beyond ``reach``.
+        scaled by the square root of chi-squared over freedom, times the length over which
+        residuals are alike, where that exceeds one: a model which does not fit makes them larger,
+        and a continuum that it cannot follow is no line. ``significance`` is that of the moving
+        parts at the best shift against those at the median of all shifts, sigma, with the same
+        scale; 0 where the best lies beyond ``reach``.
     """
     solver = _Solver(flux, error, parts)
     trials = np.arange(-reach, reach + 1e-9, 0.25)
@@ -253,8 +254,9 @@ def measure(
     _, covariance = solver.step(place[0], place[1], stretch)
     freedom = max(int(solver.good.sum()) - parts.still.shape[0] - n_fitted, 1)
     reduced = best / freedom
-    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0) * max(reduced, 1.0))
-    gain = (np.median(chi2) - best) / max(reduced, 1.0)
+    misfit = max(reduced * _correlation_length((solver.flux - fitted) * solver.weight), 1.0)
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0) * misfit)
+    gain = (np.median(chi2) - best) / misfit
     return Shift(
         shift=float(place[0]),
         shift_error=float(errors[0]),
@@ -264,6 +266,21 @@ def measure(
         reduced_chi2=float(reduced),
         fitted=fitted,
     )
+
+
+def _correlation_length(residual: np.ndarray) -> float:
+    """Return how many successive residuals say the same: 1 for white noise.
+
+    One and twice the sum of the autocorrelations before the first that noise would explain.
+    """
+    centred = residual - residual.mean()
+    power = np.abs(np.fft.rfft(centred, 2 * centred.size)) ** 2
+    covariance = np.fft.irfft(power)[: centred.size]
+    if not covariance[0] > 0.0:
+        return 1.0
+    alike = covariance[1:] / covariance[0]
+    end = np.flatnonzero(alike < 2.0 / np.sqrt(centred.size))
+    return float(1.0 + 2.0 * alike[: end[0] if end.size else None].sum())
 
 
 def shifted(wavelength: np.ndarray, shift: float, stretch: float = 0.0) -> np.ndarray:
