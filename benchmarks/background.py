@@ -36,6 +36,7 @@ METHODS = {
     "mean, wings left": {"method": "mean", "order": 0, "wings": False},
     "mean, wings": {"method": "mean", "order": 0, "wings": True},
     "mean, constant": {"method": "mean", "order": 0, "constant": True},
+    "rows": {"method": "rows"},
     "learned": {"method": "template", "order": 0},
     "template": {"method": "template", "order": 0},
     "template, 2 scales": {"method": "template", "order": 0, "scales": 2},

@@ -40,6 +40,13 @@ CASES: dict[str, dict[str, Any]] = {
     "soss": {"mode": "niriss-soss", "subarray": "SUBSTRIP256", "n_integrations": 20, "n_groups": 5},
     "miri": {"mode": "miri-lrs", "n_integrations": 100, "n_groups": 40},
     "long": {"mode": "nirspec-g395h", "n_integrations": 1600, "n_groups": 20},
+    "soss-long": {
+        "mode": "niriss-soss",
+        "subarray": "SUBSTRIP256",
+        "n_integrations": 400,
+        "n_groups": 5,
+    },
+    "miri-long": {"mode": "miri-lrs", "n_integrations": 900, "n_groups": 40},
 }
 
 OURS = """

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from tsoxr.kernels import motion_steps
+from tsoxr.kernels.transit import projected_separation, quadratic_transit
 
 ERROR = np.ones(3)
 
@@ -82,3 +84,25 @@ def test_gaps_and_short_series():
     assert not motion_steps.find_steps(series[:, :10], ERROR[:1])[1].any()
     assert not motion_steps.find_steps(np.full((1, 100), np.nan), ERROR[:1])[1].any()
     assert not motion_steps.find_steps(np.zeros((1, 100)), ERROR[:1])[1].any()
+
+
+@pytest.mark.real_data
+def test_the_tilt_event_of_a_real_light_curve(real_data_dir):
+    """WASP-39b through G395H: a mirror tilted in mid-transit, and the light fell by 0.25 %."""
+    path = real_data_dir / "nirspec" / "wasp39b_g395h_white_light_with_tilt_event.dat"
+    time, flux, error, published = np.genfromtxt(path, usecols=(0, 1, 2, 4)).T
+    when = time - time.mean()
+
+    def left(given):  # a transit and a straight line, which know nothing of the event
+        t0, a_over_rs, inclination, radius, u1, u2, level, slope = given
+        apart = projected_separation(when, 4.0552842, t0, a_over_rs, inclination)
+        return flux - level * (1 + slope * when) * quadratic_transit(apart, radius, u1, u2)
+
+    first = [0.0, 11.4, 87.75, 0.1457, 0.1, 0.1, 1.0, 0.0]
+    scale = [1e-3, 0.1, 0.1, 1e-3, 0.1, 0.1, 1e-3, 1e-2]
+    fit = least_squares(lambda p: left(p) / error, first, x_scale=scale)
+    significance, found = motion_steps.find_steps(left(fit.x)[None], np.array([np.median(error)]))
+    # the published analysis changes level at this integration; the fall takes about three
+    (expected,) = np.flatnonzero(np.diff(published)) + 1
+    assert np.flatnonzero(found).tolist() == [expected]
+    assert significance[expected] > 2.0

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import erf
 
 from tsoxr.kernels import gaussian_lines, templates
+from tsoxr.kernels.profile_spline import cubic_spline
 
 Y = np.arange(32.0)[:, None]
 
@@ -117,3 +118,62 @@ def test_lines_without_light_or_data_are_nan():
         frame, np.ones_like(frame), np.array([15.0, 15.0, 15.0, np.nan]), 5.0, 1.0
     )
     assert np.isfinite(found[1]).tolist() == [True, False, False, False]
+
+
+# ------------------------------------------------------------------ rings
+
+
+def test_spline_of_profiles_is_the_cubic_one():
+    from scipy.interpolate import BSpline
+
+    z = np.linspace(-2.5, 2.5, 401)
+    integral, value, slope = cubic_spline(z)
+    own = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
+    np.testing.assert_allclose(value, np.nan_to_num(own(z)), atol=1e-12)
+    np.testing.assert_allclose(slope, np.nan_to_num(own.derivative()(z)), atol=1e-12)
+    np.testing.assert_allclose(np.gradient(integral, z)[1:-1], value[1:-1], atol=1e-4)
+    assert integral[0] == pytest.approx(0.0, abs=1e-12)
+    assert integral[-1] == pytest.approx(1.0, abs=1e-12)
+
+
+def rings(centre, width):
+    """Return lines of a clear slit's diffraction, sinc^2, integrated over pixels."""
+    edge = np.linspace(-40.0, 40.0, 40001)
+    running = np.concatenate([[0.0], np.cumsum(np.sinc(0.5 * (edge[1:] + edge[:-1])) ** 2)])
+    running *= edge[1] - edge[0]
+    y = np.arange(33.0)[:, None]
+    below, above = ((y + s - centre) / width for s in (-0.5, 0.5))
+    return np.interp(above, edge, running) - np.interp(below, edge, running)
+
+
+@pytest.mark.parametrize("tilt", [3.4e-3, 0.02])
+def test_rings_widen_as_they_should(tilt):
+    """A sum of Gaussians has no rings: its change of width correlates to 0.95 with the true one."""
+    line = np.arange(800.0)
+    centre, width = 16.0 + tilt * (line - 400.0), 1.6 + 0.6 * line / 800.0
+    frame, d = 1e4 * rings(centre, width), 1e-3
+    true = 1e4 * (rings(centre, width * (1 + d)) - rings(centre, width * (1 - d))) / (2 * d)
+    found = templates.profile_changes(
+        frame, np.full(frame.shape, 10.0), centre, 0.37 * width, 12.0
+    ).width
+    near = np.abs(np.arange(33.0)[:, None] - centre) <= 8.0
+
+    def without_light(image):  # the light of each line is free
+        share = (near * image * frame).sum(axis=0) / (near * frame**2).sum(axis=0)
+        return np.where(near, image - share * frame, 0.0)
+
+    a, b = without_light(found), without_light(true)
+    # no noise: what is left is what knots of 0.8 standard deviations and a ridge of 1 % smooth
+    assert (a * b).sum() / (a * a).sum() == pytest.approx(1.0, abs=0.005)
+    assert (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()) > 0.995
+
+
+def test_wide_light_is_moved_by_its_filter():
+    y, phase = np.arange(61.0)[:, None], np.linspace(0.0, 1.0, 50)
+    light, shift, width, _ = templates.gaussian_parts(y, 30.0 + phase, np.full(50, 5.0))
+    nothing = np.full(50, np.nan)
+    found = templates.profile_changes(light, 0 * light + 1e-3, 30.0 + phase, nothing, 18.0)
+    near = np.abs(y - 30.0 - phase) < 18
+    for own, true in ((found.shift, shift), (found.width, width)):
+        ratio = (near * own * true).sum() / (near * true**2).sum()
+        assert ratio == pytest.approx(1.0, abs=0.003)

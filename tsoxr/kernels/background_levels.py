@@ -11,18 +11,19 @@ sum_k c_k (y - centre)^k; the level at the spectrum is c_0.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from tsoxr.kernels.background import MIN_PIXELS
+from tsoxr.kernels.background import MIN_PIXELS, medians
+from tsoxr.kernels.compiling import kernel, part
+from tsoxr.kernels.layout import time_blocks
+from tsoxr.kernels.small import solve_in_place
 
-__all__ = ["level_variance", "line_levels", "static_levels", "subtract_levels"]
+__all__ = ["level_variance", "line_levels", "median_of_many", "static_levels", "subtract_levels"]
 
 ODD, EVEN = 0.47, 1.33
 """Variance of the median of n normal values over that of their mean: pi / 2 n / (n + this)."""
 
 
-@numba.njit(cache=True, nogil=True)
 def line_levels(  # noqa: PLR0913, PLR0917 -- arrays that one pass needs
     rate: np.ndarray,
     error: np.ndarray,
@@ -64,27 +65,117 @@ def line_levels(  # noqa: PLR0913, PLR0917 -- arrays that one pass needs
     (time, dispersion, order + 1) float64
         NaN with fewer than `MIN_PIXELS` samples, or ``order + 2``.
     """
-    n_times, n_rows, n_lines = rate.shape
-    order = usual.shape[1] - 1
-    fit = np.full((n_times, n_lines, order + 1), np.nan)
-    place, change = np.empty(n_rows), np.empty(n_rows)
-    for t in range(n_times):
-        more = light[t] - 1.0
-        for x in range(n_lines):
-            n = 0
-            for y in range(n_rows):
-                if np.isfinite(region[y, x]) and not unusable[t, y, x]:
-                    place[n] = y
-                    change[n] = rate[t, y, x] - region[y, x] - more * wings[y, x]
-                    n += 1
-            n = _drop_outliers(place, change, n, error[t, :, x], clip)
-            if n >= max(MIN_PIXELS, order + 2):
-                _fit(place[:n] - centre[x], change[:n], order, median, fit[t, x])
-                fit[t, x] += usual[x]
+    fit = np.full((len(rate), *usual.shape), np.nan)
+    images = (region, wings, centre, usual)
+    region, wings, centre, usual = (np.ascontiguousarray(a, np.float64) for a in images)
+    more = np.ascontiguousarray(light, np.float64) - 1.0
+    room = np.empty((3, rate.shape[1])), np.empty((usual.shape[1] + 1, usual.shape[1]))
+    for when, cubes in time_blocks(rate, error, unusable):
+        _fill_levels(
+            cubes,
+            region,
+            wings,
+            centre,
+            usual,
+            more[when],
+            float(clip),
+            bool(median),
+            room,
+            fit[when],
+        )
     return fit
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(error_model="numpy")
+def _fill_levels(cubes, region, wings, centre, usual, more, clip, median, room, fit):  # noqa: ANN001, ANN202, C901, PLR0913, PLR0917 -- numba
+    """Fill ``fit`` (time, line, term); ``room`` (3, spatial) and (term + 1, term) is scratch."""
+    rate, error, unusable = cubes
+    values, work = room
+    place, change, sorted_ = values[0], values[1], values[2]
+    n_terms = usual.shape[1]
+    for t in range(rate.shape[0]):
+        for x in range(rate.shape[2]):
+            n = np.int64(0)
+            for y in range(rate.shape[1]):
+                if abs(region[y, x]) < np.inf and not unusable[t, y, x]:
+                    place[n] = y
+                    change[n] = rate[t, y, x] - region[y, x] - more[t] * wings[y, x]
+                    sorted_[n] = change[n]
+                    n += 1
+            if n < MIN_PIXELS:
+                continue
+            middle = median_of_many(sorted_, n)
+            kept = np.int64(0)
+            for i in range(n):
+                if abs(change[i] - middle) <= clip * error[t, int(place[i]), x]:
+                    place[kept], change[kept] = place[i] - centre[x], change[i]
+                    sorted_[kept] = change[i]
+                    kept += 1
+            if kept < MIN_PIXELS or kept <= n_terms:
+                continue
+            if median:
+                work[n_terms, 0] = median_of_many(sorted_, kept)
+            else:
+                _fit(place, change, kept, work, n_terms)
+            for k in range(n_terms):
+                fit[t, x, k] = work[n_terms, k] + usual[x, k]
+
+
+@part(error_model="numpy")
+def _fit(place, values, n, work, n_terms):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Put the coefficients of the least-squares polynomial into the last row of ``work``."""
+    reach = 0.0
+    for i in range(n):
+        reach = max(reach, abs(place[i]))
+    for k in range(n_terms + 1):
+        for j in range(n_terms):
+            work[k, j] = 0.0
+    for i in range(n):
+        u = 1.0
+        for k in range(n_terms):
+            work[n_terms, k] += u * values[i]
+            v = u
+            for j in range(n_terms):
+                work[k, j] += v
+                v *= place[i] / reach
+            u *= place[i] / reach
+    solve_in_place(work, work[n_terms], n_terms)
+    unit = 1.0
+    for k in range(n_terms):
+        work[n_terms, k] /= unit
+        unit *= reach
+
+
+@part(error_model="numpy")
+def median_of_many(values, n):  # noqa: ANN001, ANN201 -- numba infers the types
+    """Return the median of ``values[:n]``, at least one, which change places (Hoare's selection)."""
+    middle, low, high = n // 2, 0, n - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            break
+    if n % 2 == 1:
+        return values[middle]
+    below = values[0]
+    for i in range(1, middle):
+        below = max(below, values[i])
+    return 0.5 * (below + values[middle])
+
+
 def static_levels(
     region: np.ndarray, centre: np.ndarray, order: int, median: bool = False
 ) -> np.ndarray:
@@ -102,15 +193,21 @@ def static_levels(
     (dispersion, order + 1) float64
         NaN without enough pixels.
     """
-    fit = np.full((region.shape[1], order + 1), np.nan)
-    for x in range(region.shape[1]):
-        rows = np.flatnonzero(np.isfinite(region[:, x]))
-        if rows.size >= max(MIN_PIXELS, order + 2):
-            _fit(rows - centre[x], region[:, x][rows], order, median, fit[x])
-    return fit
+    inside = np.isfinite(region)
+    n = inside.sum(axis=0)
+    enough = n >= max(MIN_PIXELS, order + 2)
+    values = np.where(inside, region, 0.0)
+    if median:
+        fit = medians(np.where(inside, region, np.nan).T)[:, None]
+    elif order == 0:
+        fit = (values.sum(axis=0) / np.maximum(n, 1))[:, None]
+    else:
+        terms, normal, reach = _normal_equations(inside, centre, order, enough)
+        found = np.linalg.solve(normal, terms @ values.T[..., None])[..., 0]
+        fit = found / reach[:, None] ** np.arange(order + 1)
+    return np.where(enough[:, None], fit, np.nan)
 
 
-@numba.njit(cache=True, nogil=True)
 def subtract_levels(rate: np.ndarray, fit: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Return the frames without their background.
 
@@ -127,55 +224,24 @@ def subtract_levels(rate: np.ndarray, fit: np.ndarray, centre: np.ndarray) -> np
     -------
     (time, spatial, dispersion) float32
     """
-    n_times, n_rows, n_lines = rate.shape
-    n_fits, _, n_terms = fit.shape
-    out = np.empty((n_times, n_rows, n_lines), np.float32)
-    for t in range(n_times):
-        own = fit[t if n_fits > 1 else 0]
-        for y in range(n_rows):
-            for x in range(n_lines):
-                away = y - centre[x]
-                level = own[x, n_terms - 1]
-                for k in range(n_terms - 2, -1, -1):
-                    level = level * away + own[x, k]
-                out[t, y, x] = rate[t, y, x] - level
+    out = np.empty(rate.shape, np.float32)
+    fit = np.array(np.broadcast_to(fit, (len(rate), *fit.shape[1:])), np.float64, order="C")
+    centre = np.ascontiguousarray(centre, np.float64)
+    for when, (frames,) in time_blocks(rate):
+        _subtract(frames, fit[when], centre, out[when])
     return out
 
 
-@numba.njit(cache=True, nogil=True)
-def _drop_outliers(
-    place: np.ndarray, change: np.ndarray, n: int, sigma: np.ndarray, clip: float
-) -> int:
-    """Move the samples within ``clip`` sigma of the median to the front; return how many."""
-    if n < MIN_PIXELS:
-        return n
-    middle = np.median(change[:n])
-    kept = 0
-    for i in range(n):
-        if abs(change[i] - middle) <= clip * sigma[int(place[i])]:
-            place[kept], change[kept] = place[i], change[i]
-            kept += 1
-    return kept
-
-
-@numba.njit(cache=True, nogil=True)
-def _fit(place: np.ndarray, values: np.ndarray, order: int, median: bool, out: np.ndarray) -> None:
-    """Write the coefficients of the least-squares polynomial, or the median, into ``out``."""
-    mean = values.mean()
-    if order == 0:
-        out[0] = np.median(values) if median else mean
-    elif order == 1:
-        middle = place.mean()
-        slope = ((place - middle) * (values - mean)).sum() / ((place - middle) ** 2).sum()
-        out[0], out[1] = mean - slope * middle, slope
-    else:
-        reach = np.abs(place).max()
-        powers = np.ones((order + 1, place.size))
-        for k in range(order):
-            powers[k + 1] = powers[k] * place / reach
-        found = np.linalg.solve(powers @ powers.T, powers @ values)
-        for k in range(order + 1):
-            out[k] = found[k] / reach**k
+@kernel()
+def _subtract(rate, fit, centre, out):  # noqa: ANN001, ANN202 -- numba infers the types
+    last = fit.shape[2] - 1
+    for t in range(rate.shape[0]):
+        for y in range(rate.shape[1]):
+            for x in range(rate.shape[2]):
+                level = fit[t, x, last]
+                for k in range(last):
+                    level = level * (y - centre[x]) + fit[t, x, last - 1 - k]
+                out[t, y, x] = rate[t, y, x] - level
 
 
 def level_variance(
@@ -207,11 +273,24 @@ def level_variance(
         inverse = np.where(inside, 1.0 / np.where(error > 0, error, np.inf), 0.0).sum(axis=0)
         few = n / (n + np.where(n % 2 == 1, ODD, EVEN))
         return np.where(enough, np.pi / 2 * few * n / np.where(enough, inverse, 1.0) ** 2, np.nan)
-    rows = np.arange(error.shape[0])[:, None]
-    reach = np.where(inside, np.abs(rows - centre), 0.0).max(axis=0)
-    away = (rows - centre) / np.where(reach > 0, reach, 1.0)
-    terms = np.where(inside.T[:, None], np.stack([away.T**k for k in range(order + 1)], axis=1), 0)
-    normal = np.where(enough[:, None, None], terms @ terms.transpose(0, 2, 1), np.eye(order + 1))
+    terms, normal, _ = _normal_equations(inside, centre, order, enough)
     weight = np.einsum("xk,xky->yx", np.linalg.inv(normal)[:, 0], terms)
     variance = np.where(inside, weight**2 * np.square(error, dtype=np.float64), 0.0).sum(axis=0)
     return np.where(enough, variance, np.nan)
+
+
+def _normal_equations(
+    inside: np.ndarray, centre: np.ndarray, order: int, enough: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return powers (line, term, spatial) of places over their reach, 0 outside, and the matrices.
+
+    The matrices (line, term, term) are those of least squares, unity on lines without enough pixels;
+    the reach is (line,), in pixels.
+    """
+    rows = np.arange(inside.shape[0])[:, None]
+    reach = np.where(inside, np.abs(rows - centre), 0.0).max(axis=0)
+    reach = np.where(reach > 0, reach, 1.0)
+    away = (rows - centre) / reach
+    terms = np.where(inside.T[:, None], np.stack([away.T**k for k in range(order + 1)], axis=1), 0)
+    normal = np.where(enough[:, None, None], terms @ terms.transpose(0, 2, 1), np.eye(order + 1))
+    return terms, normal, reach

@@ -10,8 +10,11 @@ arrays (spatial, dispersion) float64; ``side`` int8, 0 or 1.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from tsoxr.kernels.background_levels import median_of_many
+from tsoxr.kernels.compiling import kernel
+from tsoxr.kernels.layout import time_blocks
 
 __all__ = ["scale_changes", "sides", "static_scales", "steepest", "step_line", "subtract_template"]
 
@@ -144,7 +147,6 @@ def static_scales(
     return np.where(np.isfinite(scale), scale, scale[::-1])
 
 
-@numba.njit(cache=True, nogil=True)
 def scale_changes(  # noqa: PLR0913, PLR0917 -- arrays that one pass needs
     rate: np.ndarray,
     error: np.ndarray,
@@ -184,37 +186,46 @@ def scale_changes(  # noqa: PLR0913, PLR0917 -- arrays that one pass needs
     (time, 2) float64
         For each side; 0 where it has no usable sample.
     """
-    n_times = rate.shape[0]
-    change = np.zeros((n_times, 2))
-    rows, columns = np.nonzero(np.isfinite(region * weight * template))
-    found = np.empty(rows.size)
-    for t in range(n_times):
-        grown = light[t] - 1.0
-        for s in range(2):
-            n = 0
-            for i in range(rows.size):
-                y, x = rows[i], columns[i]
-                if side[y, x] == s and not unusable[t, y, x]:
-                    found[n] = rate[t, y, x] - region[y, x] - grown * wings[y, x]
-                    n += 1
-            if n == 0:
-                continue
-            common = np.median(found[:n])
-            top = power = 0.0
-            for i in range(rows.size):
-                y, x = rows[i], columns[i]
-                if side[y, x] != s or unusable[t, y, x]:
-                    continue
-                more = rate[t, y, x] - region[y, x] - grown * wings[y, x]
-                if abs(more - common) <= clip * error[t, y, x]:
-                    top += weight[y, x] * template[y, x] * more
-                    power += weight[y, x] * template[y, x] ** 2
-            if power > 0:
-                change[t, s] = top / power
+    change = np.zeros((len(rate), 2))
+    y, x = np.nonzero(np.isfinite(region * weight * template))
+    own, size = weight[y, x] * template[y, x], weight[y, x] * template[y, x] ** 2
+    pixels = np.stack([region[y, x], wings[y, x], own, size]).astype(np.float64)
+    places = np.stack([y, x, side[y, x]]).astype(np.int64)
+    more = np.ascontiguousarray(light, np.float64) - 1.0
+    room = np.empty((2, y.size))
+    for when, (frames, errors, lost) in time_blocks(rate, error, unusable):
+        _fill_changes(
+            frames, errors, lost, pixels, places, more[when], float(clip), room, change[when]
+        )
     return change
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel(error_model="numpy")
+def _fill_changes(rate, error, unusable, pixels, places, more, clip, room, change):  # noqa: ANN001, ANN202 -- numba
+    """Fill ``change`` (time, side) from pixels in the order of ``places``: y, x and side."""
+    n_pixels = pixels.shape[1]
+    for t in range(rate.shape[0]):
+        for i in range(n_pixels):
+            room[0, i] = rate[t, places[0, i], places[1, i]] - pixels[0, i] - more[t] * pixels[1, i]
+        for s in range(2):
+            n = np.int64(0)
+            for i in range(n_pixels):
+                if places[2, i] == s and not unusable[t, places[0, i], places[1, i]]:
+                    room[1, n] = room[0, i]
+                    n += 1
+            if n == 0:
+                continue
+            common, top, power = median_of_many(room[1], n), 0.0, 0.0
+            for i in range(n_pixels):
+                y, x = places[0, i], places[1, i]
+                near = abs(room[0, i] - common) <= clip * error[t, y, x]
+                if places[2, i] == s and near and not unusable[t, y, x]:
+                    top += pixels[2, i] * room[0, i]
+                    power += pixels[3, i]
+            if power > 0.0:
+                change[t, s] = top / power
+
+
 def subtract_template(
     rate: np.ndarray, scale: np.ndarray, template: np.ndarray, side: np.ndarray
 ) -> np.ndarray:
@@ -236,12 +247,21 @@ def subtract_template(
     (time, spatial, dispersion) float32
     """
     out = np.empty(rate.shape, np.float32)
+    image = np.ascontiguousarray(np.where(np.isfinite(template), template, 0.0), np.float64)
+    scale = np.ascontiguousarray(scale, np.float64)
+    side = np.ascontiguousarray(side, np.int8)
+    for when, (frames,) in time_blocks(rate):
+        _subtract(frames, scale[when], image, side, out[when])
+    return out
+
+
+@kernel()
+def _subtract(rate, scale, template, side, out):  # noqa: ANN001, ANN202 -- numba infers the types
     for t in range(rate.shape[0]):
         for y in range(rate.shape[1]):
             for x in range(rate.shape[2]):
                 level = scale[t, side[y, x]] * template[y, x]
-                out[t, y, x] = rate[t, y, x] - (level if np.isfinite(level) else 0.0)
-    return out
+                out[t, y, x] = rate[t, y, x] - (level if abs(level) < np.inf else 0.0)
 
 
 def relative_to_template(

@@ -13,8 +13,11 @@ a transit is not taken for a change of the background.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from tsoxr.kernels.background import medians
+from tsoxr.kernels.compiling import kernel
+from tsoxr.kernels.layout import time_blocks
 
 __all__ = ["light_of", "wing_light"]
 
@@ -96,7 +99,6 @@ def _share(values: np.ndarray, weight: np.ndarray, shape: np.ndarray) -> tuple[f
     return share, left
 
 
-@numba.njit(cache=True, nogil=True)
 def light_of(
     rate: np.ndarray,
     unusable: np.ndarray,
@@ -124,18 +126,21 @@ def light_of(
     (time,) float64
         Median of the ratios of the brighter half of the lines; 1 without any.
     """
-    n_times, n_rows, n_lines = rate.shape
-    own, usual = np.empty(n_lines), np.empty(n_lines)
-    light = np.ones(n_times)
-    for t in range(n_times):
-        own[:], usual[:] = 0.0, 0.0
-        for y in range(n_rows):
-            for x in range(n_lines):
-                near = abs(y - centre[x]) <= half_width
-                if near and not unusable[t, y, x] and np.isfinite(median[y, x]):
-                    own[x] += rate[t, y, x]
-                    usual[x] += median[y, x]
-        bright = (usual > 0) & (usual >= np.median(usual))
-        if bright.any():
-            light[t] = np.median(own[bright] / usual[bright])
-    return light
+    own, usual = (np.zeros((len(rate), median.shape[1])) for _ in range(2))
+    near = np.abs(np.arange(median.shape[0])[:, None] - centre) <= half_width
+    image = np.where(near, median, np.nan).astype(np.float64)
+    for when, (frames, lost) in time_blocks(rate, unusable):
+        _add_light(frames, lost, image, own[when], usual[when])
+    bright = (usual > 0) & (usual >= np.median(usual, axis=1)[:, None])
+    light = medians(np.where(bright, own / np.where(bright, usual, 1.0), np.nan))
+    return np.where(bright.any(axis=1), light, 1.0)
+
+
+@kernel()
+def _add_light(rate, unusable, median, own, usual):  # noqa: ANN001, ANN202 -- numba infers the types
+    for t in range(rate.shape[0]):
+        for y in range(rate.shape[1]):
+            for x in range(rate.shape[2]):
+                if abs(median[y, x]) < np.inf and not unusable[t, y, x]:
+                    own[t, x] += rate[t, y, x]
+                    usual[t, x] += median[y, x]

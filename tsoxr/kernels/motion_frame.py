@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from tsoxr.kernels.compiling import kernel, part
+from tsoxr.kernels.layout import row_blocks, time_blocks
+from tsoxr.kernels.outliers import BLOCK, median_of
 
 __all__ = ["amplitudes", "centre_of", "radius_of", "robust_mean"]
 
@@ -13,7 +16,6 @@ FAINTEST = 0.3
 """An image ends where the mean light of a ring is this much of the error of a pixel."""
 
 
-@numba.njit(cache=True, nogil=True)
 def amplitudes(
     rate: np.ndarray, bad: np.ndarray, frame: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
@@ -33,22 +35,29 @@ def amplitudes(
     (time,) float64
         1 where nothing is usable.
     """
+    out = np.ones(len(rate))
+    known = np.isfinite(weight) & np.isfinite(frame)
+    w, m = np.where(known, weight, np.nan), np.where(known, frame, np.nan)
+    images = np.stack([w * m, w * m * m]).astype(np.float64)
+    for when, (data, lost) in time_blocks(rate, bad):
+        _fill_amplitudes(data, lost, images, out[when])
+    return out
+
+
+@kernel()
+def _fill_amplitudes(rate, bad, images, out):  # noqa: ANN001, ANN202 -- numba infers the types
     n_times, n_rows, n_columns = rate.shape
-    out = np.ones(n_times)
     for t in range(n_times):
         over, under = 0.0, 0.0
         for y in range(n_rows):
             for x in range(n_columns):
-                w, m = weight[y, x], frame[y, x]
-                if not bad[t, y, x] and np.isfinite(w) and np.isfinite(m):
-                    over += w * m * rate[t, y, x]
-                    under += w * m * m
+                if not bad[t, y, x] and abs(images[0, y, x]) < np.inf:
+                    over += images[0, y, x] * rate[t, y, x]
+                    under += images[1, y, x]
         if under > 0.0 and over > 0.0:
             out[t] = over / under
-    return out
 
 
-@numba.njit(cache=True, nogil=True)
 def robust_mean(
     rate: np.ndarray, bad: np.ndarray, light: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -56,10 +65,10 @@ def robust_mean(
 
     Parameters
     ----------
-    rate : (time, y, x) float
+    rate : (time, y, x) float32
         Data.
     bad : (time, y, x) bool
-        Samples to leave out.
+        Samples to leave out; all that are not finite.
     light : (time,) float64
         Amplitude that each integration is divided by.
 
@@ -70,27 +79,48 @@ def robust_mean(
     n_used : (y, x) float64
         Samples in it.
     """
-    n_times, n_rows, n_columns = rate.shape
-    mean, used = np.full((n_rows, n_columns), np.nan), np.zeros((n_rows, n_columns))
-    found = np.empty(n_times)
-    for y in range(n_rows):
-        for x in range(n_columns):
-            n = 0
-            for t in range(n_times):
-                if not bad[t, y, x]:
-                    found[n] = rate[t, y, x] / light[t]
-                    n += 1
-            if n == 0:
-                continue
-            middle = np.median(found[:n])
-            reach = CLIP * 1.4826 * np.median(np.abs(found[:n] - middle))
-            total, k = 0.0, 0
-            for i in range(n):
-                if n < 4 or abs(found[i] - middle) <= reach:
-                    total += found[i]
-                    k += 1
-            mean[y, x], used[y, x] = total / k, k
+    mean, used = np.full(rate.shape[1:], np.nan), np.zeros(rate.shape[1:])
+    inverse = (1.0 / light).astype(np.float32)
+    for rows, (data, lost) in row_blocks(rate, bad):
+        room = np.empty((BLOCK + 2, len(data)), np.float32)
+        _fill_means(data, lost, inverse, room, np.empty(BLOCK, np.int64), mean[rows], used[rows])
     return mean, used
+
+
+@kernel()
+def _fill_means(rate, bad, inverse, room, count, mean, used):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Fill mean and samples used; ``room`` (BLOCK + 2, time) float32 and ``count`` are scratch."""
+    n_times, n_rows, n_columns = rate.shape
+    for y in range(n_rows):
+        for begin in range(0, n_columns, BLOCK):
+            size = min(BLOCK, n_columns - begin)
+            for k in range(size):
+                count[k] = 0
+            for t in range(n_times):
+                for k in range(size):
+                    if not bad[t, y, begin + k]:
+                        room[k, count[k]] = rate[t, y, begin + k] * inverse[t]
+                        count[k] += 1
+            for k in range(size):
+                if count[k] > 0:
+                    mean[y, begin + k], used[y, begin + k] = _mean_without(
+                        room[k], count[k], room[BLOCK], room[BLOCK + 1]
+                    )
+
+
+@part()
+def _mean_without(values, n, off, scratch):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Return the mean of ``values[:n]`` without outliers, and how many are in it."""
+    middle = median_of(values, n, scratch)
+    for i in range(n):
+        off[i] = abs(values[i] - middle)
+    reach = CLIP * 1.4826 * median_of(off, n, scratch)
+    total, kept = 0.0, np.int64(0)
+    for i in range(n):
+        if n < 4 or off[i] <= reach:
+            total += values[i]
+            kept += 1
+    return total / kept, kept
 
 
 def centre_of(filled: np.ndarray) -> tuple[tuple[float, float], np.ndarray]:

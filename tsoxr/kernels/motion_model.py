@@ -29,6 +29,9 @@ WELL_SAMPLED = 1.5
 FLOOR = 0.005
 """Relative error of the pixels in a fit of the profile: flat field and response in a pixel."""
 
+MARGIN = 3.0
+"""Pixels beyond those used in which the profile is described: at its end derivatives are wrong."""
+
 
 class Shape(NamedTuple):
     """Sizes of a model: templates of change, spatial, lines, terms of colour with gradient."""
@@ -127,15 +130,16 @@ def spectrum_model(
     at, sigma = _gaussians(
         filled, np.hypot(frame_error, FLOOR * filled.max(axis=0)), centre, half_width
     )
-    fit_error = np.where(weight > 0.0, np.hypot(frame_error, FLOOR * filled.max(axis=0)), np.inf)
-    change = templates.profile_changes(filled, fit_error, at, sigma, half_width)
+    known = np.isfinite(frame) & (error > 0.0) & (weight.sum(axis=0) > 0.0)
+    fit_error = np.where(known, np.hypot(frame_error, FLOOR * filled.max(axis=0)), np.inf)
+    change = templates.profile_changes(filled, fit_error, at, sigma, half_width + MARGIN)
     light = np.where(near, filled, 0.0).sum(axis=0) * (weight.sum(axis=0) > 0.0)
     line = np.arange(frame.shape[1], dtype=np.float64)
     lever = line - np.average(line, weights=np.maximum(light, 0.0) + 1e-300)
     images = {"roll": lever * change.shift, "width": change.width, "constant": np.ones_like(frame)}
     parts = np.stack([filled, change.shift, *(images[t] for t in terms), *extra])
     variance = np.where(weight > 0.0, frame_error**2, 0.0)
-    tap = 2.0 * (templates.derivative_filter() ** 2).sum()
+    tap = 2.0 * (templates.derivative_filter(templates.filter_sigma(sigma)) ** 2).sum()
     loadings = {
         "shift": np.full(frame.shape, np.sqrt(tap)),
         "roll": np.sqrt(tap) * lever * np.ones_like(frame),
@@ -205,14 +209,11 @@ def _nothing(parts: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _completed(model: Model, seconds: tuple[np.ndarray, ...], fwhm: float, *, joint: bool) -> Model:
     """Return the model with the response to the second derivatives and the width."""
     response = np.zeros_like(model.response)
-    good = np.zeros((1, *model.weight.shape), dtype=bool)
     for i, second in enumerate(seconds):
-        data = (model.parts[0] + 0.5e-2 * second)[None]  # small against the frame, and linear
+        data = model.parts[0] + 0.5e-2 * second  # small against the frame, and linear
         found, still = (
-            motion.fit_motion(d, good, model.parts, model.weight, model.design, model.noise, joint)[
-                0
-            ]
-            for d in (data, model.parts[:1].copy())
+            motion.fit_image(d, model.parts, model.weight, model.design, model.noise, joint)
+            for d in (data, model.parts[0])
         )
         half = response.shape[1]
         response[i] = np.nan_to_num((found[:half] - still[:half]) / 1e-2)

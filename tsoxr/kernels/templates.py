@@ -20,9 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tsoxr.kernels.profile_spline import spline_changes
+
 __all__ = [
     "Changes",
     "derivative_filter",
+    "filter_sigma",
     "gaussian_parts",
     "image_changes",
     "profile_changes",
@@ -34,6 +37,9 @@ REACH = 5
 FILTER_SIGMA = 1.0
 """Width of the light that the filter is matched to, pixels. What the Gaussians leave of a
 sharper profile is small, and a sharper filter would amplify what pixels alias."""
+WIDE_SIGMA = 1.5
+"""The same for light that is left to the filter alone, which is at least as wide: smooth light is then
+moved by 1.001 of what it should be; with 1.0 it would be 1.024."""
 IMAGE_SIGMA = 1.3
 """The same for images, which telescope and filter make smoother: of simulated images in
 nine filters with two or more pixels per wavelength over aperture, 0.985 to 1.0 of a shift."""
@@ -156,8 +162,17 @@ def profile_changes(
     near = np.abs(y - centre) <= half_width
     model = [np.zeros_like(frame) for _ in range(4)]
     if np.isfinite(sigma).all():
-        model = _sum_of_gaussians(y, centre, sigma, frame, np.where(near, error, np.inf))
-    return _with_rest(frame - model[0], (y - centre,), [model[1]], model[2], [model[3]])[0]
+        used = np.where(near, error, np.inf)
+        model = _sum_of_gaussians(y, centre, sigma, frame, used)
+        finer = spline_changes(y, centre, sigma, frame, model[0], used, half_width)
+        model = [a + b for a, b in zip(model, finer, strict=True)]
+    rest, own = frame - model[0], filter_sigma(sigma)
+    return _with_rest(rest, (y - centre,), [model[1]], model[2], [model[3]], own)[0]
+
+
+def filter_sigma(sigma: np.ndarray) -> float:
+    """Return the width of the light that the filter of `profile_changes` is matched to, pixels."""
+    return FILTER_SIGMA if np.isfinite(sigma).all() else WIDE_SIGMA
 
 
 def _with_rest(

@@ -13,6 +13,7 @@ from tsoxr.chunks import per_chunk
 from tsoxr.errors import TsoError
 from tsoxr.kernels import background as region_kernel
 from tsoxr.kernels import background_levels as levels
+from tsoxr.kernels.background_spread import spread_wings
 from tsoxr.kernels.background_wings import light_of, wing_light
 from tsoxr.kernels.ridge import follow_ridge
 from tsoxr.lazy import sample_indices, static_from_sample
@@ -31,6 +32,7 @@ __all__ = [
     "n_sampled",
 ]
 
+_WINGS = {"power": wing_light, "sum": spread_wings}
 CLIP = 5.0
 """Samples of an integration that changed by more sigma against their line are hits."""
 MEDIAN_VARIANCE = np.pi / 2
@@ -71,7 +73,9 @@ class Found:
     more: dict[str, xr.DataArray]
 
 
-def frame_of(ds: xr.Dataset, half_width: float, *, darkest: float, wings: bool, mask: Any) -> Frame:
+def frame_of(
+    ds: xr.Dataset, half_width: float, *, darkest: float, wings: str | None, mask: Any
+) -> Frame:
     """Return the static images and the pixels that show background."""
     space, along = str(ds.attrs["spatial_dim"]), str(ds.attrs["dispersion_dim"])
     error = _rates.typical_error(ds).transpose(space, along)
@@ -85,9 +89,9 @@ def frame_of(ds: xr.Dataset, half_width: float, *, darkest: float, wings: bool, 
         median, center, dims=(space, along), dtype="f8",
     )  # fmt: skip
     light = xr.zeros_like(region)
-    if wings:
+    if wings is not None:
         light = static_from_sample(
-            lambda *images: wing_light(*images, half_width),
+            lambda *images: _WINGS[wings](*images, half_width),
             median, error, region, center, dims=(space, along), dtype="f8",
         )  # fmt: skip
     return Frame(space, along, median, error, center, region, light, half_width)

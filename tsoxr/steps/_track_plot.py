@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from tsoxr.plots import style
+from tsoxr.steps import _rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,8 @@ SHORT = {
 def panel(ax: Axes, ds: xr.Dataset, name: str, jumps: np.ndarray) -> None:
     """Draw a covariate with its errors, and lines where it jumps, hours."""
     text, factor, unit = SHORT[name]
+    if _rates.is_imaging(ds):
+        text = {"trace_shift": "along y", "trace_shift_dispersion": "along x"}.get(name, text)
     value = np.asarray(ds[name], dtype=float)
     middle = np.nanmedian(value) if name in ("trace_fwhm", "track_amplitude") else 0.0
     style.shade_transit(ax, ds)
@@ -38,5 +41,10 @@ def panel(ax: Axes, ds: xr.Dataset, name: str, jumps: np.ndarray) -> None:
     for when in jumps:
         ax.axvline(when, color=style.COLORS["bad"], lw=0.9)
     ax.set_ylabel(f"{text}\n[{unit}]", fontsize=8)
+    scatter, usual = factor * float(np.nanstd(value)), factor * float(np.nanmedian(error))
+    ax.text(
+        0.99, 0.03, f"rms {scatter:.4g}, error {usual:.3g}", transform=ax.transAxes,
+        ha="right", va="bottom", fontsize=8, color=style.COLORS["after"],
+    )  # fmt: skip
     low, high = style.robust_limits(factor * (value - middle), 0.5, 99.5)
     ax.set_ylim(low - 0.25 * (high - low), high + 0.25 * (high - low))

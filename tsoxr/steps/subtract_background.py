@@ -19,7 +19,7 @@ from tsoxr.kernels import background as kernel
 from tsoxr.lazy import is_lazy
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
-from tsoxr.steps import _background, _background_template, _levels, _rates
+from tsoxr.steps import _background, _background_rows, _background_template, _levels, _rates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["subtract_background"]
 
-METHODS = ("mean", "median", "template")
+METHODS = ("mean", "median", "rows", "template")
+WINGS = ("power", "sum")
 HIGHEST_ORDER = 3
 
 
@@ -40,7 +41,7 @@ def subtract_background(  # noqa: PLR0913 -- each has a default
     half_width: float | None = None,
     order: int = 0,
     darkest: float = 1.0,
-    wings: bool = False,
+    wings: bool | str = False,
     mask: xr.DataArray | None = None,
     template: xr.DataArray | xr.Dataset | np.ndarray | str | Path | None = None,
     scales: int = 1,
@@ -58,11 +59,14 @@ def subtract_background(  # noqa: PLR0913 -- each has a default
         Rates with ``rate`` and ``rate_error`` (time, y, x), DN s-1, and ``dq``. The
         spectrum lies at ``trace_center`` if that is known, otherwise on the strongest path
         of light through the median frame.
-    method : {"mean", "median", "template"}
+    method : {"mean", "median", "rows", "template"}
         ``"mean"``: least squares on each line, a polynomial of degree ``order``. ``"median"``
         of each line: 1.2 times the error of the mean, and contaminants that nobody has
-        masked move it less. ``"template"``: an image with one scale for each integration,
-        which has far less noise and knows nothing of what lines have for themselves.
+        masked move it less. ``"rows"``: the mean frame's background from each line, changes
+        of it from each detector row, x, also where the spectrum runs along it (NIRCam): what a
+        row has for itself goes, what a line has stays. ``"template"``: an image with one scale
+        for each integration, which has far less noise and knows nothing of what lines have for
+        themselves.
     half_width : float, optional
         Pixels up to this distance from the spectrum are left out. A quarter of the frame
         where neither the caller nor the mode gives one.
@@ -71,9 +75,11 @@ def subtract_background(  # noqa: PLR0913 -- each has a default
     darkest : float
         Part of the remaining pixels of each line that is used, from the darkest in the
         median frame on; below 1 where other orders and contaminants cover much of a line.
-    wings : bool
+    wings : bool or {"power", "sum"}
         Leave the star's light to the star: its wings in these pixels are found in the median
-        frame, as a power of the distance that all lines share, and do not count as background.
+        frame and do not count as background. True is ``"power"``, a power of the distance from
+        the spectrum that all lines share; ``"sum"``: a sum of powers and exponentials about
+        every bright pixel, for wide frames with several orders of defocused light.
     mask : (y, x) DataArray of bool, optional
         True for pixels to leave out: field stars, other orders.
     template : image, Dataset or file, optional
@@ -134,15 +140,18 @@ def subtract_background(  # noqa: PLR0913 -- each has a default
         half_width = derived(half_width=max(3.0, ds.sizes[space] / 4))
     _check_method(method, order, template, scales)
     _check_region(float(half_width), order, darkest, ds.sizes[space])
+    shape = _shape_of_wings(wings)
     checks.check_mask("subtract_background", ds, mask)
     image = None if template is None else _background_template.read_template(template, ds)
     frame = _background.frame_of(
-        ds, float(half_width), darkest=float(darkest), wings=wings, mask=mask
+        ds, float(half_width), darkest=float(darkest), wings=shape, mask=mask
     )
     if method == "template":
         found = _background_template.by_template(
             ds, frame, image, order=order, scales=scales, constant=constant
         )
+    elif method == "rows" and space != "x" and not constant:
+        found = _background_rows.by_rows(ds, frame)
     else:
         found = _background.by_lines(
             ds, frame, order=order, median=method == "median", constant=constant
@@ -158,9 +167,9 @@ def _check_method(method: str, order: int, template: object, scales: int) -> Non
         raise ValueError(
             f"subtract_background: order={order!r}; it must be 0 (mean), 1 (straight line), 2 or 3"
         )
-    if method == "median" and order != 0:
+    if method in ("median", "rows") and order != 0:
         raise ValueError(
-            f'subtract_background: method="median" has no order={order}; it must be 0; '
+            f'subtract_background: method="{method}" has no order={order}; it must be 0; '
             'use method="mean" for a polynomial'
         )
     if template is not None and method != "template":
@@ -173,6 +182,16 @@ def _check_method(method: str, order: int, template: object, scales: int) -> Non
             f"subtract_background: scales={scales!r} with method={method!r}; it must be 1, or 2 for "
             'method="template"'
         )
+
+
+def _shape_of_wings(wings: bool | str) -> str | None:
+    if isinstance(wings, bool | np.bool_):
+        return "power" if wings else None
+    if wings not in WINGS:
+        raise ValueError(
+            f"subtract_background: wings={wings!r}; it must be True, False or one of {WINGS}"
+        )
+    return wings
 
 
 def _check_region(half_width: float, order: int, darkest: float, n_space: int) -> None:
