@@ -213,4 +213,18 @@ def test_every_step_of_the_detector_level_is_on_a_how_to_page():
     assert named - drawn <= {
         "subtract_template"
     }  # it needs a template, which nobody has by default
-    assert len(HOW_TO) == 4
+    assert sum(page.stem.startswith("detector_") for page in HOW_TO) == 4
+
+
+def test_every_step_of_the_integration_level_is_on_a_how_to_page():
+    table = (DOCS / "cube.md").read_text()
+    order = table[table.index("| step |") : table.index("Each is described")]
+    named = {name for name in re.findall(r"`(\w+)`", order) if name in registry.discover()}
+    pages = [page for page in HOW_TO if page.stem.startswith("cube_")]
+    drawn = {name for page in pages for name, plot, _ in calls(page) if plot}
+    assert len(named) > 9
+    assert named - drawn <= {
+        "barycentric",
+        "flag_contaminants",
+    }  # need what no simulated rates have
+    assert {f"{page.stem}" for page in pages} == set(re.findall(r"\((cube_\w+)\.md\)", table))

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "tsoxr"
 LAYERS = [
     {"kernels"},
     {"errors", "options", "progress", "workers", "reuse", "streaming", "dq", "schema", "modes"},
-    {"history", "deferred", "lazy", "chunks", "memory", "summary", "ephemeris", "times"},
+    {"history", "deferred", "lazy", "chunks", "memory", "judged", "summary", "ephemeris", "times"},
     {"checks"},
     {"registry"},
     {"io"},

@@ -1,5 +1,6 @@
 """Modes: found by header, complete, and overridden by a user's table."""
 
+import numpy as np
 import pytest
 
 import tsoxr
@@ -124,3 +125,37 @@ def test_options_are_checked():
         tsoxr.set_options(progres=False)
     with pytest.raises(ValueError, match="chunk_mb is 0"):
         tsoxr.set_options(chunk_mb=0)
+
+
+def test_throughput_where_it_is_known():
+    rows = {row["setting"]: row for name in modes.names() for row in modes.throughput(name)}
+    assert {key.split("/")[0] for key in rows} == {"niriss-soss", "nircam-grism"}
+    # published by the instrument's team: a peak of 55 % at 1.2 um
+    assert rows["niriss-soss/1"]["peak"] == pytest.approx(0.55, abs=0.01)
+    assert rows["niriss-soss/1"]["peak_wavelength"] == pytest.approx(1.2)
+    for row in rows.values():
+        assert (np.diff(row["wavelength"]) > 0).all()
+        assert 0 < row["peak"] < 1
+        assert row["above_half"][0] < row["peak_wavelength"] < row["above_half"][1]
+        seen = {r["setting"]: r for r in modes.dispersion(row["setting"].split("/")[0])}
+        low, high = seen[row["setting"]]["first"], seen[row["setting"]]["last"]
+        assert low - 0.1 < row["peak_wavelength"] < high
+    assert not rows["nircam-grism/F322W2"]["absolute"]
+    assert modes.throughput("nirspec-prism") == []
+    with pytest.raises(tsoxr.ModeError, match="did you mean 'miri-lrs'"):
+        modes.throughput("miri-lsr")
+
+
+@pytest.mark.real_data
+def test_throughput_is_that_of_the_flight_reference(real_data_dir):
+    from astropy.io import fits
+
+    path = real_data_dir / "niriss_soss" / "jwst_niriss_spectrace_0023.fits"
+    for row in modes.throughput("niriss-soss"):
+        table = fits.getdata(path, int(row["setting"][-1]))
+        rank = np.argsort(table["WAVELENGTH"])
+        wave, true = table["WAVELENGTH"][rank], table["THROUGHPUT"][rank]
+        inside = (wave >= row["wavelength"][0]) & (wave <= row["wavelength"][-1])
+        ours = np.interp(wave[inside], row["wavelength"], row["efficiency"])
+        bright = true[inside] > 0.05 * true.max()
+        assert np.abs(ours / true[inside] - 1)[bright].max() < row["accuracy"]

@@ -10,6 +10,8 @@ from tsoxr import registry, testing
 registry.discover()
 
 MODES = ("nirspec-prism", "miri-lrs")
+OF_IMAGES = ("photometry",)
+"""Steps that take images only."""
 
 
 def arguments(name, ds):
@@ -17,6 +19,8 @@ def arguments(name, ds):
     if name == "use_references":
         shape = (ds.sizes["y"], ds.sizes["x"])
         return {"source": {"gain": xr.DataArray(np.full(shape, 1.5, "f4"), dims=("y", "x"))}}
+    if name == "flag_contaminants":
+        return {"positions": [(30.0, 12.0)]}
     if name == "mark_transit":
         return {"t0": float(ds.time.mean()), "duration": 0.3 * float(ds.time[-1] - ds.time[0])}
     return {}
@@ -28,6 +32,7 @@ def ready():
     made = {}
 
     def get(name, mode):
+        mode = "miri-imaging" if name in OF_IMAGES else mode
         if (name, mode) not in made:
             kind = registry.STEPS[name].kinds[0]
             made[name, mode] = testing.prepared(name, testing.example(kind, mode))

@@ -99,19 +99,24 @@ def test_a_wrong_formula_shows_in_the_frame_time():
 # ------------------------------------------------------------------ centre of a slope
 
 
-def drifting(method, n_groups):
-    """Return the time (time, y, x), d, at which growing light has the value that slopes measure."""
+def growing(n_groups):
+    """Return ramps of light that grows from 0 to 2, of light of 1, the start, and how long, d."""
     still = simulation.exposure(
         "nirspec-prism", n_integrations=3, n_groups=n_groups, noise=(), radius_ratio=0.0, seed=3,
         brightness=0.3,
     )  # fmt: skip
     first, last = still.moment(-1.0), still.moment(2.0)
-    growing = xr.DataArray([0.0, 2.0], dims="time", coords={"time": [first, last]})
-    ramps, flat = still.replace(light_curve=growing).ramps(), still.ramps()
+    light = xr.DataArray([0.0, 2.0], dims="time", coords={"time": [first, last]})
+    return still.replace(light_curve=light).ramps(), still.ramps(), first, last - first
+
+
+def drifting(method, n_groups):
+    """Return the time (time, y, x), d, at which growing light has the value that slopes measure."""
+    ramps, flat, first, span = growing(n_groups)
     lit = flat["ramp"].isel(time=0, group=-1) - flat["ramp"].isel(time=0, group=0) > 1000.0
     assert lit.sum() > 50
     grown, one = (r.tso.fit_ramps(method=method)["rate"].where(lit) for r in (ramps, flat))
-    return ramps, first + 0.5 * (grown.astype("f8") / one) * (last - first), last - first
+    return ramps, first + 0.5 * (grown.astype("f8") / one) * span, span
 
 
 @pytest.mark.parametrize("method", ["ols", "last_minus_first", "likelihood"])
@@ -154,6 +159,77 @@ def test_groups_left_out_move_the_centre(groups, frames_late):
     kept = ramps.assign_coords(slope_delay=late).tso.fit_ramps()
     np.testing.assert_array_equal(times.slope_delay(kept), late)
     np.testing.assert_array_equal(kept.tso.pixel_time(of="slope"), ramps.tso.pixel_time(of="slope"))
+
+
+WHOLE = ([], [0, 1], [5, 6, 7])
+GAPS = ([3], [1, 4])
+
+
+@pytest.fixture(scope="module")
+def light_that_grows():
+    return growing(8)
+
+
+@pytest.mark.parametrize(
+    ("method", "groups"),
+    [
+        *((m, g) for m in ("gls", "last_minus_first") for g in (*WHOLE, *GAPS)),
+        *((m, g) for m in ("ols", "differences") for g in WHOLE),
+    ],
+)
+def test_rates_know_when_their_slopes_measure(light_that_grows, method, groups):
+    *both, first, span = light_that_grows
+    bad = xr.DataArray(np.isin(np.arange(8), groups), dims="group")
+    both = [r.assign(dq_group=dq.set_flag(r["dq_group"], bad, "DO_NOT_USE")) for r in both]
+    grown, one = (r.tso.fit_ramps(method=method) for r in both)
+    lit = one["rate"].isel(time=0) > 1000.0
+    assert lit.sum() > 30
+    measured = first + 0.5 * (grown["rate"].astype("f8") / one["rate"]).where(lit) * span
+    off = (measured - grown.tso.pixel_time(of="slope")) * 86400.0
+    frame = both[0].attrs["frame_time"]
+    # as above: seconds of the simulator, and rates in float32; the delay is up to 1.9 frames
+    assert float(abs(off).max()) < 1e-4 * 9 * frame + 1e-6 * span * 86400.0
+
+
+def test_parts_beside_a_gap_are_weighted_as_the_fit_weights_them(light_that_grows):
+    ramps = light_that_grows[1]
+    bad = xr.DataArray(np.arange(8) == 3, dims="group")
+    ramps = ramps.assign(dq_group=dq.set_flag(ramps["dq_group"], bad, "DO_NOT_USE"))
+    frame = ramps.attrs["frame_time"]
+    # frames 1 to 3 and 5 to 8, with 2 and 3 usable differences about 2 and 6.5 frames; the middle
+    # of the integration is 4 frames after the reset
+    even = ramps.tso.fit_ramps(method="last_minus_first")["slope_delay"]
+    np.testing.assert_allclose(even, (0.4 * 2.0 + 0.6 * 6.5 - 4.0) * frame, rtol=1e-5)
+    # where reads limit, parts count as n (n + 1) (n + 2): 24 and 60
+    best = ramps.tso.fit_ramps()["slope_delay"] / frame
+    limit = (24 * 2.0 + 60 * 6.5) / 84 - 4.0
+    assert float(best.min()) > 0.69
+    assert float(best.max()) == pytest.approx(limit, rel=0.02)
+
+
+def test_spectra_and_light_curves_carry_the_time_of_the_slope():
+    exposure = simulation.exposure("nirspec-prism", n_integrations=4, n_groups=8, seed=1)
+    ramps = exposure.ramps()
+    # red wavelengths lose their last four groups, as if they had saturated
+    cut = (ramps["x"] > 250) & (ramps["group"] > 4)
+    ramps = ramps.assign(dq_group=dq.set_flag(ramps["dq_group"], cut, "SATURATED"))
+    rates = ramps.tso.fit_ramps(compute=False)
+    spectra = rates.tso.find_trace().tso.assign_wavelength().tso.extract()
+    frame = ramps.attrs["frame_time"]
+    late = spectra["slope_delay"]
+    assert late.dims == ("wavelength",)
+    red = spectra["dispersion_pixel"] > 250
+    np.testing.assert_allclose(late.where(~red, drop=True), 0.5 * frame, rtol=1e-4)
+    np.testing.assert_allclose(late.where(red, drop=True), -1.5 * frame, rtol=1e-4)
+    when = (spectra.tso.pixel_time(of="slope") - spectra.tso.pixel_time()) * 86400.0
+    # float64 days near 60000 resolve 0.6 us
+    np.testing.assert_allclose(when.isel(time=0), late, atol=3e-6 + 1e-4 * frame)
+    curves = spectra.tso.bin(n_pixels=20)
+    assert curves["slope_delay"].dims == ("wavelength",)
+    ends = curves["slope_delay"].values[[0, -1]]
+    np.testing.assert_allclose(ends, [0.5 * frame, -1.5 * frame], rtol=1e-4)
+    assert spectra.tso.validate() == []
+    assert curves.tso.validate() == []
 
 
 def test_one_usable_group_has_no_slope():
@@ -203,6 +279,7 @@ def astropy_light_time(mjd, ra, dec, location):
     with (
         iers.conf.set_temp("auto_download", False),
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
+        iers.conf.set_temp("auto_max_age", None),  # tables that come with astropy age
     ):
         time = Time(mjd, format="mjd", scale="utc", location=location)
         return time.light_travel_time(SkyCoord(ra, dec, unit="deg"), ephemeris="builtin").to_value(
@@ -233,6 +310,7 @@ def test_light_time_of_an_observatory_is_that_of_astropy(ra, dec):
     with (
         iers.conf.set_temp("auto_download", False),
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
+        iers.conf.set_temp("auto_max_age", None),  # tables that come with astropy age
     ):
         when = Time(mjd, format="mjd", scale="utc")
         vector = CartesianRepresentation(*(a * np.ones(mjd.size) * u.km for a in away))
@@ -426,3 +504,58 @@ def test_files_keep_utc_and_the_accuracy_of_the_clock(tmp_path):
     assert "Shaw" in ds.attrs["time_source_accuracy_from"]
     late = times.barycentric(ds)
     assert np.isfinite(late["difference"]).all()
+
+
+def archive_times(folder):
+    """Return BMJD_TDB of two real G395H series, their targets, and the groups of an integration."""
+    tilt = np.loadtxt(folder / "wasp39b_g395h_white_light_with_tilt_event.dat", usecols=0)
+    lines = (folder / "wasp107b_g395h_nrs1_white_light_eureka_s5.ecsv").read_text().splitlines()
+    rows = [line.split()[0] for line in lines if not line.startswith("#")][1:]
+    return {
+        "WASP-39": (tilt - 2400000.5, (217.32667, -3.44449), 70),
+        "WASP-107": (np.array(rows, dtype=float), (188.3864, -10.1462), 20),
+    }
+
+
+@pytest.mark.real_data
+def test_real_barycentric_times_run_at_the_predicted_rate(real_data_dir):
+    frame = {r["subarray"]: r["frame_time"] for r in tsoxr.modes.timing("nirspec-g395h")}["SUB2048"]
+    extra, plain = [], []
+    for bmjd, (ra, dec), groups in archive_times(real_data_dir / "nirspec").values():
+        made = times.barycentric(bmjd - 500.0 / 86400.0, ra=ra, dec=dec)["bmjd_tdb"].values
+        rate = (made[-1] - made[0]) / (bmjd[-1] - bmjd[0])
+        assert abs(rate - 1.0) > 9e-5  # both stars were left behind at 30 km/s
+        cadence = (bmjd[-1] - bmjd[0]) * 86400.0 / (bmjd.size - 1)
+        extra.append(cadence / rate - (groups + 1) * frame)
+        plain.append(cadence - (groups + 1) * frame)
+    # integrations follow each other (groups + 1) frames and a row reset of 20.48 ms apart by
+    # the observatory's clock. Seconds at the barycentre differ by 6.2 and 1.8 ms from that;
+    # with the predicted rate 0.02 and 0.18 ms are left
+    assert abs(np.diff(plain)[0]) > 4e-3
+    assert abs(np.diff(extra)[0]) < 3e-4
+    np.testing.assert_allclose(extra, 0.02048, atol=3e-4)
+
+
+def files_with_both_clocks(folder):
+    """Return the archive's files whose table of integration times has UTC and BJD."""
+    from astropy.io import fits
+
+    found = []
+    for path in sorted(folder.rglob("*.fits")):
+        with fits.open(path) as file:
+            table = file["INT_TIMES"].data if "INT_TIMES" in file else None
+            if table is not None and len(table) and (table["int_mid_BJD_TDB"] > 0).all():
+                found.append(path)
+    return found
+
+
+@pytest.mark.real_data
+def test_real_files_have_the_barycentric_times_that_we_compute(real_data_dir):
+    paths = files_with_both_clocks(real_data_dir)
+    if not paths:
+        pytest.skip("no real file has both UTC and barycentric times of its integrations")
+    for path in paths:
+        ds = tsoxr.open(path)
+        table = times.barycentric(ds)
+        # what the position is good to, and 1 ms for what is left out of the light time
+        assert np.abs(table["difference"]).max() < table.attrs["position_error"] + 1e-3

@@ -138,14 +138,15 @@ class TsoAccessor:
         return schema.validate(self._ds, strict=strict)
 
     def summary(self) -> pd.DataFrame:
-        """Return one row per step and one for the data: flags set, counts, noise.
+        """Return what to judge each step by, beside what is expected; flags, times and noise.
 
         Lazy diagnostics are computed.
 
         Returns
         -------
         pandas.DataFrame
-            Columns ``step``, ``quantity``, ``value``, ``unit``.
+            Columns ``step``, ``quantity``, ``value``, ``unit``, ``expected``, and ``look``, an
+            arrow where a value is not as expected.
         """
         return summary.table(self._ds)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from tsoxr.errors import ModeError
 from tsoxr.kernels import readout_clock
+from tsoxr.kernels.throughput import THROUGHPUTS, efficiency_at
 from tsoxr.kernels.wavelength import NOMINAL, wavelength_at
 from tsoxr.options import OPTIONS
 
@@ -32,6 +33,7 @@ __all__ = [
     "names",
     "step_defaults",
     "table",
+    "throughput",
     "timing",
 ]
 
@@ -354,4 +356,57 @@ def dispersion(mode: str) -> list[dict[str, Any]]:
                 "basis": relation.basis,
             }
         )
+    return rows
+
+
+def throughput(mode: str) -> list[dict[str, Any]]:
+    """Return which part of the photons a mode turns into electrons, where that is known.
+
+    Parameters
+    ----------
+    mode : str
+        Name of a mode.
+
+    Returns
+    -------
+    list of dict
+        One row for each order or filter with a published calibration in flight: ``setting``,
+        ``wavelength`` (um) and ``efficiency`` (numpy arrays), ``absolute``, True for electrons per
+        photon that reaches the telescope and False for a curve over its peak, ``peak``, where it
+        lies (``peak_wavelength``) and between which wavelengths it exceeds half of it
+        (``above_half``), ``accuracy`` (relative) and ``basis``. Empty where nothing is known here:
+        NIRSpec, MIRI and imaging.
+
+    Raises
+    ------
+    ModeError
+        For an unknown mode.
+
+    Examples
+    --------
+    >>> row = throughput("niriss-soss")[0]
+    >>> row["setting"], round(row["peak"], 2), row["peak_wavelength"]
+    ('niriss-soss/1', 0.55, 1.2)
+    """
+    rows = []
+    for key, known in THROUGHPUTS.items():
+        if key.split("/")[0] != get(mode).name:
+            continue
+        wavelength, efficiency = np.array(known.table).T
+        fine = np.linspace(wavelength[0], wavelength[-1], 2001)
+        high = fine[efficiency_at(known, fine) >= 0.5 * efficiency.max()]
+        rows.append(
+            {
+                "setting": key,
+                "wavelength": wavelength,
+                "efficiency": efficiency,
+                "absolute": known.absolute,
+                "peak": float(efficiency.max()),
+                "peak_wavelength": float(wavelength[efficiency.argmax()]),
+                "above_half": (float(high[0]), float(high[-1])),
+                "accuracy": known.accuracy,
+                "basis": known.basis,
+            }
+        )
+    get(mode)
     return rows

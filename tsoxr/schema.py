@@ -61,6 +61,24 @@ _TIME = {
     ),
     "trace_fwhm_error": Variable(("time",), ("float32",), "pix", "1 sigma error of trace_fwhm"),
     "trace_roll_error": Variable(("time",), ("float32",), "radian", "1 sigma error of trace_roll"),
+    "centroid_y": Variable(("time",), ("float64",), "pix", "centre of the star along y"),
+    "centroid_x": Variable(("time",), ("float64",), "pix", "centre of the star along x"),
+    "centroid_y_error": Variable(("time",), ("float32",), "pix", "1 sigma error of centroid_y"),
+    "centroid_x_error": Variable(("time",), ("float32",), "pix", "1 sigma error of centroid_x"),
+    "psf_flux": Variable(
+        ("time",),
+        ("float64",),
+        "electron s-1",
+        "light of the star's image as fitted",
+        units_allowed=("DN s-1", "Jy", "mJy", "MJy", "MJy sr-1"),
+    ),
+    "psf_flux_error": Variable(
+        ("time",),
+        ("float64",),
+        "electron s-1",
+        "1 sigma error of psf_flux",
+        units_allowed=("DN s-1", "Jy", "mJy", "MJy", "MJy sr-1"),
+    ),
     "background_level": Variable(("time",), ("float32",), "DN s-1", "background level"),
     "jitter_x": Variable(("time",), ("float32",), "arcsec", "pointing jitter along x"),
     "jitter_y": Variable(("time",), ("float32",), "arcsec", "pointing jitter along y"),
@@ -125,6 +143,7 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "flat": _pixels("1", "flat field"),
         "wavelength": Variable(("y", "x"), ("float64",), "um", "wavelength"),
         "trace_center": Variable(("y", "x"), ("float64",), "pix", "centre of the spectrum across dispersion"),
+        "slope_delay": _pixels("s", "centre of the slope after mid-integration"),
         "level_variance": Variable(
             ("y", "x"), ("float32", "float64"), "DN2 s-2", "variance of the level subtracted from each line",
             units_allowed=("MJy2", "MJy2 sr-2"),
@@ -154,6 +173,9 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
             units_allowed=("DN s-1", "Jy", "mJy", "MJy", "MJy sr-1", "electron", "1"),
         ),
         "read_offset": Variable(("wavelength",), ("float32", "float64"), "s", "read-out delay within a frame"),
+        "slope_delay": Variable(
+            ("wavelength",), ("float32", "float64"), "s", "centre of the slope after mid-integration"
+        ),
         "dispersion_pixel": Variable(("wavelength",), ("float32", "float64", "int32"), "pix", "pixel along dispersion"),
     },
     "lightcurves": {
@@ -166,6 +188,9 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "dq": Variable(("time", "wavelength"), ("uint32",), "1", "data quality", required=True),
         "wavelength_bounds": Variable(("wavelength", "bound"), ("float64",), None, "limits of the bin"),
         "read_offset": Variable(("wavelength",), ("float32", "float64"), "s", "read-out delay within a frame"),
+        "slope_delay": Variable(
+            ("wavelength",), ("float32", "float64"), "s", "centre of the slope after mid-integration"
+        ),
     },
     "spectrum": {
         "wavelength": Variable(("wavelength",), ("float64",), "um", "wavelength of the bin centre"),

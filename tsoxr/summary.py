@@ -1,18 +1,26 @@
-"""What a Dataset says of itself: one line of identity, and a table of flags and noise."""
+"""What a Dataset says of itself: one line of identity, and a table to judge each step by.
+
+The bounds in the table say where to look, not what is wrong: a value outside of them is marked.
+Ratios of a measured noise to the predicted one are expected within 10 % of one. A share of flags
+stands beside what noise alone would give, a motion beside its error.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tsoxr import dq, schema
+from tsoxr import dq, history, schema
+from tsoxr.judged import AS_PREDICTED, STEPS, Row, noise_share, parameter, scatter
 
-__all__ = ["identity", "table"]
+__all__ = ["identity", "noise_share", "parameter", "table"]
 
 MAIN_DIMS = ("time", "group", "y", "x", "wavelength")
+COLUMNS = ("step", "quantity", "value", "unit", "expected", "look")
 
 
 def identity(ds: xr.Dataset) -> str:
@@ -32,7 +40,7 @@ def identity(ds: xr.Dataset) -> str:
 
 
 def table(ds: xr.Dataset) -> pd.DataFrame:
-    """Return one row per diagnostic, flag and comparison of noise; lazy ones are computed.
+    """Return what there is to judge each step by, the times and the data; lazy ones are computed.
 
     Parameters
     ----------
@@ -42,74 +50,82 @@ def table(ds: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``step``, ``quantity``, ``value``, ``unit``.
+        Columns ``step``, ``quantity``, ``value``, ``unit``, ``expected`` (empty where nothing
+        can be said beforehand) and ``look``, an arrow where the value is not as expected.
     """
-    rows = [*_diagnostic_rows(ds), *_data_rows(ds)]
-    return pd.DataFrame(rows, columns=["step", "quantity", "value", "unit"])
-
-
-def _diagnostic_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
+    of_steps = [n for n, v in ds.data_vars.items() if "diagnostic_of" in v.attrs]
+    on_time = [n for n, c in ds.coords.items() if c.dims == ("time",)]
+    more = [n for n in ("level_variance", "wavelength", "trace_center", "read_offset") if n in ds]
+    small = ds[of_steps + on_time + more].compute()
     rows = []
+    for step in _steps(small):
+        found = _found(small, step)
+        rows += [row.cells(step) for row in found or _notes(small, step)]
+    rows += [row.cells("time") for row in _time_rows(small)]
+    rows += [row.cells("data") for row in _data_rows(ds)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _found(ds: xr.Dataset, step: str) -> list[Row]:
+    try:
+        return list(STEPS[step](ds))
+    except KeyError:  # a step that is not judged, or of whose diagnostics only some were carried on
+        return list(_generic(ds, step))
+
+
+def _steps(ds: xr.Dataset) -> list[str]:
+    """Return the steps in the order of their last application, then owners of other diagnostics."""
+    done = [r["step"] for r in history.records(ds.attrs)]
+    owners = [
+        str(v.attrs["diagnostic_of"]) for v in ds.data_vars.values() if "diagnostic_of" in v.attrs
+    ]
+    return list(dict.fromkeys([*reversed(list(dict.fromkeys(reversed(done)))), *owners]))
+
+
+def _notes(ds: xr.Dataset, step: str) -> Iterator[Row]:
+    """Return what a step that left no numbers has said."""
+    for record in history.records(ds.attrs):
+        if record["step"] == step:
+            yield from (Row(text, math.nan, "") for text in record.get("notes", []))
+
+
+def _generic(ds: xr.Dataset, step: str) -> Iterator[Row]:
     for name, array in ds.data_vars.items():
-        step = array.attrs.get("diagnostic_of")
-        if step is None or array.dtype.kind not in "fiub":
+        if array.attrs.get("diagnostic_of") != step or array.dtype.kind not in "fiub":
             continue
         quantity = array.attrs.get("long_name", str(name).removeprefix(f"{step}_"))
         integer = array.dtype.kind in "iub"
         value = float(array.sum() if integer else array.median())
         what = "total" if integer else "median"
-        rows.append(
-            {
-                "step": step,
-                "quantity": f"{quantity} ({what})",
-                "value": value,
-                "unit": array.attrs.get("units", "1"),
-            }
-        )
-    return rows
+        yield Row(f"{quantity} ({what})", value, array.attrs.get("units", "1"))
 
 
-def _data_rows(ds: xr.Dataset) -> list[dict[str, Any]]:
-    rows = []
+def _time_rows(ds: xr.Dataset) -> Iterator[Row]:
+    """Return what the time stamps are worth."""
+    if ds.sizes.get("time", 0) > 2:
+        steps = np.diff(np.asarray(ds["time"].values, dtype=float))
+        gaps = float((steps > 1.5 * np.median(steps)).sum() + (steps <= 0).sum())
+        yield Row("gaps between integrations", gaps, low=0.0, high=0.0)
+    if "frame_time_difference" in ds.attrs:
+        off = 1e6 * float(ds.attrs["frame_time_difference"])
+        yield Row("frame time of the header less the clock's", off, "us", -10.0, 10.0)
+    if "time_source_accuracy" in ds.attrs:
+        off = float(ds.attrs["time_source_accuracy"])
+        yield Row("accuracy of the clock, the same for all", off, "s")
+    if "read_offset" in ds:
+        yield Row("last pixel after the first", float(ds["read_offset"].max()), "s")
+
+
+def _data_rows(ds: xr.Dataset) -> Iterator[Row]:
     for name in ("dq_group", "dq_pixel", "dq"):
         if name in ds:
-            rows += [
-                {"step": "data", "quantity": f"{name}: {flag}", "value": share, "unit": "%"}
-                for flag, share in dq.describe(ds[name]).items()
-            ]
+            shares = dq.describe(ds[name])
+            yield from (Row(f"{name}: {flag}", share, "%") for flag, share in shares.items())
     if "flux" in ds and "flux_error" in ds and ds.sizes.get("time", 0) > 2:
-        measured, predicted = _scatter(ds)
-        rows += [
-            {
-                "step": "data",
-                "quantity": "measured scatter (median channel)",
-                "value": measured,
-                "unit": "ppm",
-            },
-            {
-                "step": "data",
-                "quantity": "predicted error (median channel)",
-                "value": predicted,
-                "unit": "ppm",
-            },
-            {
-                "step": "data",
-                "quantity": "measured over predicted",
-                "value": measured / predicted,
-                "unit": "1",
-            },
-        ]
-    return rows
-
-
-def _scatter(ds: xr.Dataset) -> tuple[float, float]:
-    """Return the point-to-point scatter and the predicted error of the median channel, ppm.
-
-    The scatter of a Gaussian series is the median of |successive differences| / 0.954,
-    which a transit or a slow trend hardly touches.
-    """
-    flux = ds["flux"].where(~dq.has_flag(ds["dq"], "DO_NOT_USE")) if "dq" in ds else ds["flux"]
-    level = flux.median("time")
-    steps = abs(flux.diff("time")).median("time") / 0.954
-    error = ds["flux_error"].median("time")
-    return float((steps / level).median()) * 1e6, float((error / level).median()) * 1e6
+        flux = ds["flux"].where(~dq.has_flag(ds["dq"], "DO_NOT_USE")) if "dq" in ds else ds["flux"]
+        level = flux.median("time")
+        measured = 1e6 * float((scatter(flux) / level).median())
+        predicted = 1e6 * float((ds["flux_error"].median("time") / level).median())
+        yield Row("measured scatter (median channel)", measured, "ppm")
+        yield Row("predicted error (median channel)", predicted, "ppm")
+        yield Row("measured over predicted", measured / predicted, "1", *AS_PREDICTED)

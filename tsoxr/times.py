@@ -19,7 +19,7 @@ from tsoxr import lazy, schema
 from tsoxr.dq import UNUSABLE, bits
 from tsoxr.errors import SchemaError, TsoError
 
-__all__ = ["barycentric", "pixel_time", "slope_delay", "target"]
+__all__ = ["barycentric", "delay_of_weights", "pixel_time", "slope_delay", "target"]
 
 DAY = 86400.0
 
@@ -95,15 +95,16 @@ def slope_delay(ds: xr.Dataset) -> xr.DataArray:
     ----------
     ds : xarray.Dataset
         Ramps, where the groups that a pixel usually keeps are counted; or a product made of
-        them. A coordinate ``slope_delay`` that the data have already is returned as it is:
-        ``ramps.assign_coords(slope_delay=tsoxr.times.slope_delay(ramps))`` before the ramps
-        are fitted hands it on to the rates.
+        them. ``slope_delay`` that the data have already is returned as it is: rates of
+        `fit_ramps` have it from the weights of their slopes, spectra of `extract` and light
+        curves from those rates.
 
     Returns
     -------
     xarray.DataArray
         Seconds. From ramps (y, x) float32, NaN where fewer than two groups are usable; lazy
-        for lazy ramps. From other products one number, as if all groups were used.
+        for lazy ramps. From other products that have none one number, as if all groups were
+        used.
 
     Raises
     ------
@@ -138,19 +139,64 @@ def slope_delay(ds: xr.Dataset) -> xr.DataArray:
     return _delay(xr.DataArray(np.float64(value)))
 
 
-def _delay_of_ramps(ds: xr.Dataset) -> xr.DataArray:
-    frames = int(ds.attrs.get("n_frames", 1))
-    frame = ds.attrs.get("frame_time")
+def delay_of_weights(ds: xr.Dataset, weights: xr.DataArray) -> xr.DataArray | None:
+    """Return the delay of slopes whose weights are known.
 
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Ramps with ``group_time``.
+    weights : xarray.DataArray
+        (group, y, x), s-1: the slope is their sum with the groups.
+
+    Returns
+    -------
+    xarray.DataArray or None
+        (y, x) float32, s; NaN for pixels without a slope; lazy for lazy weights. ``None``
+        where it is not known when groups are read.
+
+    Notes
+    -----
+    Light ``f0 + f1 t`` fills group k to ``f0 t_k + f1 t_k^2 / 2``, so with ``sum w_k = 0`` and
+    ``sum w_k t_k = 1`` the slope is ``f0 + f1 sum w_k t_k^2 / 2``: the light at that time. Frames
+    averaged into a group add the same constant to each of its squares, which cancels. It is exact for
+    light that changes linearly within an integration, whatever the weights.
+    """
+    if "group_time" not in ds.variables:
+        return None
+
+    def late(weight: np.ndarray, read: np.ndarray) -> np.ndarray:
+        center = read.mean()
+        rise, square = (
+            np.einsum("...g,g->...", weight, (read - center) ** power, dtype=np.float64)
+            for power in (1, 2)
+        )
+        rise = np.where(rise > 0.5, rise, np.nan)  # 1 where there is a slope, 0 where there is none
+        return np.asarray(0.5 * square / rise + center - _middle(ds, read), dtype=np.float32)
+
+    read = xr.DataArray(ds["group_time"].variable.data, dims="group").astype("float64")
+    found = xr.apply_ufunc(
+        late, weights, read, input_core_dims=[["group"], ["group"]], dask="parallelized",
+        output_dtypes=[np.float32],
+    )  # fmt: skip
+    return _delay(found)
+
+
+def _middle(ds: xr.Dataset, read: np.ndarray) -> float:
+    """Return the middle of an integration, from its reset to its last read, s since the reset."""
+    frames, frame = int(ds.attrs.get("n_frames", 1)), ds.attrs.get("frame_time")
+    one = float(frame) if frame else 2.0 * float(read[0]) / (frames + 1)
+    return 0.5 * (float(read[-1]) + 0.5 * (frames - 1) * one)
+
+
+def _delay_of_ramps(ds: xr.Dataset) -> xr.DataArray:
     def usual(flags: np.ndarray, read: np.ndarray) -> np.ndarray:
-        one = float(frame) if frame else 2.0 * read[0] / (frames + 1)
-        middle = 0.5 * (read[-1] + 0.5 * (frames - 1) * one)
         unusable = bits(*UNUSABLE, dtype=np.uint8)
         usable = np.mean((flags & unusable) != 0, axis=0) <= 0.5
         first = read[np.argmax(usable, axis=0)]
         last = read[::-1][np.argmax(usable[::-1], axis=0)]
         center = np.where(usable.sum(axis=0) > 1, 0.5 * (first + last), np.nan)
-        return np.asarray(center - middle, dtype=np.float32)
+        return np.asarray(center - _middle(ds, read), dtype=np.float32)
 
     flags, read = ds["dq_group"], ds["group_time"].astype("float64")
     return _delay(lazy.static_from_sample(usual, flags, read, dims=("y", "x")))

@@ -15,7 +15,7 @@ from tsoxr.kernels.extraction import (
     weighted_sum,
 )
 
-BITS = (1 | 16, 1, 1 << 28)
+BITS = (1 | 16, 1, 1 << 28, 0)
 
 
 def extracted(data, error, weight, share, dq=None, **levels):
@@ -233,3 +233,29 @@ def test_any_strides_give_the_same():
     np.testing.assert_array_equal(
         extracted(turned, 1.0, *aperture_weights(profile, cover))[0], straight[0]
     )
+
+
+def test_accepted_values_are_used_and_count_as_estimated():
+    share = gaussian(9, 3, 4.0)
+    weight = np.ones_like(share)
+    data = 100.0 * share[None].repeat(2, axis=0)
+    data[:, 4, 1] = 7.0  # a value that was put there
+    error = np.ones_like(data)
+    dq = np.zeros(data.shape, np.uint32)
+    dq[:, 4, 1] = 1 | 1 << 28
+    dq[:, 3, 2] = 1
+    none = np.zeros(3)
+    arrays = [a.astype(np.float32) for a in (data, error)]
+    taken = (*BITS[:3], 1 << 28)
+    flux, _, flags, missing = weighted_sum(
+        *arrays, dq, weight, share, none, none, bits=taken, min_fraction=0.5
+    )
+    by_hand = data[0, :, 1].sum()
+    np.testing.assert_allclose(flux[0], [100.0, by_hand, 100.0], rtol=1e-6)
+    np.testing.assert_allclose(missing[0], [0.0, share[4, 1], share[3, 2]], atol=1e-6)
+    assert ((flags[0] >> 28) & 1).tolist() == [0, 1, 1]
+    left_out = weighted_sum(*arrays, dq, weight, share, none, none, bits=BITS, min_fraction=0.5)
+    np.testing.assert_allclose(left_out[0][0], 100.0, rtol=1e-6)
+    # what is mostly estimated is of no use: the profile's core is a third of the light
+    strict = weighted_sum(*arrays, dq, weight, share, none, none, bits=taken, min_fraction=0.7)
+    assert (strict[2][0] & 1).tolist() == [0, 1, 0]

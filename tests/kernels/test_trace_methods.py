@@ -54,14 +54,3 @@ def test_lines_without_light_stay_nan(soss):
     gone[:, 50:60] = np.nan
     for method in (trace_methods.by_edges, trace_methods.by_correlation):
         assert np.isnan(method(image, error, gone, 16.0)[0, 50:60]).all()
-
-
-def test_clusters_of_light_are_found_and_hot_pixels_are_not():
-    frame = np.random.default_rng(2).normal(size=(60, 300))
-    frame[20:25, 100:104] += 30
-    frame[40, 200] += 500
-    frame[:, 50] = np.nan
-    mask = trace_methods.bright_clusters(frame)
-    assert mask[20:25, 100:104].all()
-    assert not mask[40, 200]
-    assert mask.sum() <= 7 * 6 + 10

@@ -95,3 +95,74 @@ def test_flag_map_shows_single_flags():
     shown = style.flag_map(ax, image, label="flags")
     assert shown.get_array().max() > 0
     np.testing.assert_allclose(float(np.nansum(style.density(image, n_cells=512))), 1.0)
+
+
+def test_colours_of_residuals_and_ratios_are_symmetrical():
+    values = np.linspace(0.9, 1.6, 50).reshape(5, 10)
+    for center in (0.0, 1.0):
+        _, ax = plt.subplots()
+        shown = style.image(ax, values, extent=(0, 1, 0, 1), label="a", signed=True, center=center)
+        low, high = shown.get_clim()
+        assert (low + high) / 2 == pytest.approx(center)
+        assert high >= 1.59
+
+
+def test_faint_light_is_lifted():
+    _, ax = plt.subplots()
+    shown = style.image(ax, np.arange(101.0)[None], extent=(0, 1, 0, 1), label="a", faint=True)
+    assert shown.norm(25.0) == pytest.approx(0.5, abs=0.01)
+    assert style.image(ax, -np.ones((2, 2)), extent=(0, 1, 0, 1), label="a", faint=True) is not None
+
+
+def test_frame_says_which_integration_it_is():
+    rates = testing.example("rates")
+    number = int(rates["integration"][2])
+    assert rates.tso.plot.frame(integration=2).get_title() == (
+        f"integration=2: number {number} of the exposure"
+    )
+    last = rates.tso.plot.frame(integration=-1).get_title()
+    assert last.startswith(f"integration={rates.sizes['time'] - 1}:")
+    bare = rates.drop_vars("integration").tso.plot.frame(integration=2)
+    assert bare.get_title() == "integration=2"
+
+
+def test_maps_of_a_cut_lie_at_the_pixels_of_the_detector():
+    rates = testing.example("rates").isel(x=slice(40, 90))
+    assert style.edges(rates) == (39.5, 89.5, -0.5, rates.sizes["y"] - 0.5)
+    flagged = rates.tso.flag_outliers().tso.flag_bad_pixels().tso.replace_bad_pixels()
+    for name in ("flag_outliers", "flag_bad_pixels", "replace_bad_pixels"):
+        figure = getattr(flagged.tso.plot, name)().figure
+        maps = [ax for ax in figure.axes if ax.get_xlabel() == "x [pix]"]
+        for ax in maps:
+            low, high = ax.get_xlim()
+            assert low >= 39.5, name
+            assert high <= 90, name
+
+
+@pytest.mark.parametrize("mode", ["nirspec-prism", "miri-lrs"])
+def test_picture_of_the_trace_shows_what_is_left(mode):
+    ds = testing.example("rates", mode).tso.find_trace()
+    figure = ds.tso.plot.find_trace().figure
+    beside = next(ax for ax in figure.axes if "scatter" in ax.get_title())
+    along = ds[ds.attrs["dispersion_dim"]]
+    first, last = ds["find_trace_range"].values
+    left = (ds["find_trace_centroid"] - ds["trace_center"]).where(
+        (along >= first) & (along <= last)
+    )
+    drawn = beside.lines[0].get_data()[1 if mode == "nirspec-prism" else 0]
+    np.testing.assert_allclose(drawn, left, atol=1e-6)
+    scatter = 1.4826 * float(np.nanmedian(np.abs(left)))
+    assert beside.get_title().startswith(f"scatter {scatter:.3f} pix")
+
+
+def test_picture_of_outliers_has_the_share_of_noise():
+    ds = testing.example("rates").tso.flag_outliers(sigma=3.0)
+    labels = [t.get_text() for t in ds.tso.plot.flag_outliers().get_legend().get_texts()]
+    assert f"noise alone: about {1e6 * 0.0026998:.0f}" in labels
+
+
+def test_picture_of_lines_says_when_nothing_was_moved():
+    ds = testing.example("rates").tso.assign_wavelength().tso.refine_wavelength()
+    title = ds.tso.plot.refine_wavelength().get_title()
+    moved = float(ds["refine_wavelength_significance"]) >= 5
+    assert ("left as they are" in title) is not moved

@@ -340,6 +340,43 @@ def test_bad_data():
         extract(rates.drop_vars("trace_center"))
 
 
+@pytest.mark.parametrize("method", ["box", "optimal"])
+def test_replaced_values_serve_on_request(method):
+    """A pixel of the flank is lost at all times, and light moves across it."""
+    rates, _ = exposure(n=40, noise=())
+    shift = 0.02 * np.sin(np.arange(40.0))[:, None, None]  # a fiftieth of a pixel
+    moved = rates.rate.values - shift * np.gradient(rates.rate.values, axis=1)
+    rates = rates.assign(rate=rates.rate.copy(data=moved.astype("f4")))
+    column = 300
+    lost = np.zeros(moved.shape[1:], bool)
+    lost[round(float(rates.trace_center[column])) + 1, column] = True
+    flags = dq.set_flag(rates.dq, xr.DataArray(lost, dims=("y", "x")), "DO_NOT_USE")
+    spoilt = rates.assign(rate=rates.rate.where(~lost), dq=flags).tso.replace_bad_pixels()
+
+    def of_column(ds, **given):
+        spectra = extract(ds, method=method, half_width=4.0, **given)
+        return spectra.isel(
+            wavelength=int(np.argmin(abs(spectra.dispersion_pixel.values - column)))
+        )
+
+    whole, without = of_column(rates), of_column(spoilt)
+    with_it = of_column(spoilt, use_replaced=True)
+    error = {}
+    for name, spectrum in (("left out", without), ("replaced", with_it)):
+        ratio = spectrum.flux.values / whole.flux.values
+        error[name] = np.std(ratio / ratio.mean())
+    # a pixel of the flank has some 15 % of the light of its column
+    assert 0.05 < float(with_it.extract_estimated_share) < 0.4
+    assert dq.has_flag(with_it.dq, "FLUX_ESTIMATED").all()
+    # the pixels beside it move alike, those that stand in for it when it is left out do not
+    assert error["replaced"] < 0.5 * error["left out"]
+
+
+def test_replaced_values_are_asked_for_in_vain(made):
+    out = made[0].tso.extract(use_replaced=True)
+    assert any("no value was replaced" in text for text in out.tso.history[-1]["notes"])
+
+
 def test_plot():
     rates, _ = exposure("miri-lrs", n=4)
     spectra = extract(rates)

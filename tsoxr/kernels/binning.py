@@ -68,9 +68,10 @@ def bin_sum(
     relative, relative_error = np.empty(shape), np.empty(shape)
     flags = np.empty(shape, np.uint32)
     expected = np.where(np.isfinite(expected), np.clip(expected, 0.0, None), 0.0)
+    common = np.ascontiguousarray(common, dtype=np.float64)
     _bin(
-        (flux, error, dq),
-        (expected, np.asarray(common, dtype=np.float64)),
+        tuple(np.ascontiguousarray(a) for a in (flux, error, dq)),
+        (expected, common, (common * common).sum(axis=1), np.zeros(common.shape[1])),
         members,
         np.array(bits, np.uint32),
         min_fraction,
@@ -80,7 +81,7 @@ def bin_sum(
 
 
 @numba.njit(cache=True, nogil=True)
-def _bin(
+def _bin(  # noqa: C901 -- plain loops, of which numba compiles little
     samples: tuple[np.ndarray, ...],
     static: tuple[np.ndarray, ...],
     members: tuple[np.ndarray, ...],
@@ -90,16 +91,13 @@ def _bin(
 ) -> None:
     """Do the work of `bin_sum`; results into ``out``."""
     flux, error, dq = samples
-    expected, common = static
-    of_common = (common * common).sum(axis=1)
-    shared = np.empty(common.shape[1])
+    expected, common, of_common, shared = static
     starts, pixels, parts = members
     relative, relative_error, flags = out
     unusable, useless, estimated = bits[0], bits[1], bits[2]
     for t in range(flux.shape[0]):
         for b in range(starts.size - 1):
             total = variance = light = full = 0.0
-            shared[:] = 0.0
             seen = np.uint32(0)
             for k in range(starts[b], starts[b + 1]):
                 i, p = pixels[k], parts[k]
@@ -116,11 +114,14 @@ def _bin(
                 variance += p * p * max(e * e - of_common[i], 0.0)
                 for c in range(shared.size):
                     shared[c] += p * common[i, c]
+            for c in range(shared.size):
+                variance += shared[c] * shared[c]
+                shared[c] = 0.0
             left = light / full if full > 0.0 else 0.0
             flag = seen & ~unusable
             if left > LEAST_LIGHT:
                 relative[t, b] = total / light
-                relative_error[t, b] = np.sqrt(variance + (shared * shared).sum()) / light
+                relative_error[t, b] = np.sqrt(variance) / light
             else:
                 left = 0.0
                 relative[t, b] = np.nan
@@ -204,13 +205,18 @@ def mean_in_bins(
     Returns
     -------
     (bin,) float64
-        Weighted by the pixels alone in bins without flux.
+        Weighted by the pixels alone in bins without flux. Pixels where the quantity is NaN are
+        left out; NaN where no pixel knows it.
     """
     total = total_in_bins(expected, members)
-    flux = total_in_bins(np.ones_like(expected, dtype=np.float64), members)
+    known = np.isfinite(values)
     light = np.where(np.isfinite(expected), np.clip(expected, 0.0, None), 0.0)
     starts, pixels, parts = members
     lit = np.repeat(total > 0, np.diff(starts))
-    weight = parts * np.where(lit, light[pixels], 1.0)
-    summed = np.add.reduceat(np.append(weight * values[pixels], 0.0), starts[:-1])
-    return summed / np.where(total > 0, total, flux)
+    weight = parts * np.where(lit, light[pixels], 1.0) * known[pixels]
+    parts_of_sum = weight * np.where(known, values, 0.0)[pixels]
+    summed, norm = (
+        np.add.reduceat(np.append(a, 0.0), starts[:-1]) * (np.diff(starts) > 0)
+        for a in (parts_of_sum, weight)
+    )
+    return np.divide(summed, norm, out=np.full(norm.shape, np.nan), where=norm > 0)

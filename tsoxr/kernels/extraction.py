@@ -6,13 +6,17 @@ in the data and cannot respond to a transit; its error propagates exactly. A pix
 cannot be used in one integration is left out there and the rest is scaled by the light
 that the profile expects in it.
 
-Axes are (spatial, dispersion) here whatever the detector's are; views with any strides do.
+Axes are (spatial, dispersion) here whatever the detector's are; views with any strides do, at the
+cost of a copy of some integrations at a time.
 """
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+
+from tsoxr.kernels.layout import time_blocks
+from tsoxr.kernels.small import INNER
 
 __all__ = [
     "aperture_weights",
@@ -141,7 +145,7 @@ def weighted_sum(
     level_along: np.ndarray,
     level_across: np.ndarray,
     *,
-    bits: tuple[int, int, int],
+    bits: tuple[int, int, int, int],
     min_fraction: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Extract every integration with weights that do not depend on time.
@@ -159,9 +163,10 @@ def weighted_sum(
         Variance of the flux of each column from levels of lines along dispersion.
     level_across : (dispersion,) float64
         Variance of a level common to all pixels of one line across dispersion.
-    bits : (int, int, int)
+    bits : (int, int, int, int)
         Flags that take a pixel out of use; the flag of a value that is of no use; the flag
-        of a value of which a part was estimated.
+        of a value of which a part was estimated; flags of pixels whose values were estimated
+        before and are used for all that, 0 for none. Their light counts as estimated.
     min_fraction : float
         Values resting on less than this share of the light are flagged as of no use.
 
@@ -185,16 +190,23 @@ def weighted_sum(
     flags, missing = np.empty(shape, np.uint32), np.empty(shape, np.float32)
     weight = np.ascontiguousarray(weight, dtype=np.float64)
     share = np.ascontiguousarray(share, dtype=np.float64)
-    levels = [np.asarray(level, dtype=np.float64) for level in (level_along, level_across)]
-    _sum(
-        (data, error, dq),
-        (weight, share, *levels),
+    levels = [np.ascontiguousarray(a, dtype=np.float64) for a in (level_along, level_across)]
+    spans, sums, out = (
         _spans(weight),
-        np.array(bits, np.uint32),
-        min_fraction,
+        (share.sum(axis=0), weight.sum(axis=0)),
         (flux, flux_error, flags, missing),
     )
-    return flux, flux_error, flags, missing
+    cubes: tuple[np.ndarray, ...] = data, error, dq
+    if not all(cube.flags.c_contiguous for cube in cubes):  # only what has weight is copied
+        lit = np.flatnonzero(weight.any(axis=1))
+        lines = slice(lit[0], lit[-1] + 1) if lit.size else slice(0, 0)
+        cubes = tuple(cube[:, lines] for cube in cubes)
+        weight, share, spans = weight[lines], share[lines], spans[lines]
+    for part, samples in time_blocks(*cubes):
+        results = tuple(a[part] for a in out)
+        static = (weight, share, *sums, *levels)
+        _sum(samples, static, spans, np.array(bits, np.uint32), float(min_fraction), results)
+    return out
 
 
 def _spans(weight: np.ndarray) -> np.ndarray:
@@ -220,29 +232,31 @@ def _sum(
     losses are rare, so the common path is two multiply-adds per pixel.
     """
     data, error, dq = samples
-    weight, share, level_along, level_across = static
+    weight, share, full, all_weight, level_along, level_across = static
     flux, flux_error, flags, missing = out
-    unusable, useless, estimated = bits[0], bits[1], bits[2]
+    unusable, accepted = bits[0], bits[3]
     n_time, n_spatial, n_dispersion = data.shape
-    full, all_weight = share.sum(axis=0), weight.sum(axis=0)
     total, variance = np.empty(n_dispersion), np.empty(n_dispersion)
     light, summed = np.empty(n_dispersion), np.empty(n_dispersion)
+    replaced = np.empty(n_dispersion)
     seen = np.empty(n_dispersion, np.uint32)
     for t in range(n_time):
-        total[:] = 0.0
-        variance[:] = 0.0
-        light[:] = full
-        summed[:] = all_weight
-        seen[:] = 0
+        for x in range(n_dispersion):
+            total[x] = variance[x] = replaced[x] = 0.0
+            light[x], summed[x], seen[x] = full[x], all_weight[x], 0
         for y in range(n_spatial):
             for x in range(spans[y, 0], spans[y, 1]):
                 d, e, q, w = data[t, y, x], error[t, y, x], dq[t, y, x], weight[y, x]
-                if (q & unusable) != 0 or not (abs(d) < np.inf and 0.0 < e < np.inf):
+                flagged = (q & unusable) != 0
+                lost = flagged and (q & accepted) == 0
+                if lost or not (abs(d) < np.inf and 0.0 < e < np.inf):
                     light[x] -= share[y, x]
                     summed[x] -= w
                 else:
                     total[x] += w * d
                     variance[x] += w * w * (np.float64(e) * e)
+                    if flagged:
+                        replaced[x] += share[y, x]
                 if w != 0.0:
                     seen[x] |= q
         for x in range(n_dispersion):
@@ -256,9 +270,17 @@ def _sum(
                 left = 0.0
                 flux[t, x] = np.nan
                 flux_error[t, x] = np.nan
-            if left < min_fraction or left == 0.0:
-                flag |= useless
-            if 0.0 < left < 1.0 - ROUNDING:
-                flag |= estimated
-            missing[t, x] = max(0.0, 1.0 - left)
-            flags[t, x] = flag
+            measured = left - replaced[x] / full[x] if left > 0.0 else 0.0
+            flags[t, x] = flag | _verdict(left, measured, bits, min_fraction)
+            missing[t, x] = 1.0 - measured if measured < 1.0 else 0.0
+
+
+@numba.njit(**INNER)
+def _verdict(left: float, measured: float, bits: np.ndarray, min_fraction: float) -> np.uint32:
+    """Return the flags of a value from the shares of its light that are used and measured."""
+    flag = np.uint32(0)
+    if measured < min_fraction or left == 0.0:
+        flag |= bits[1]
+    if left > 0.0 and measured < 1.0 - ROUNDING:
+        flag |= bits[2]
+    return flag

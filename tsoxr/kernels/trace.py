@@ -9,12 +9,17 @@ spatial axis, 0 at the centre of the first pixel. A pixel that is NaN in ``image
 Sums are accumulated in float64.
 """
 
+# ruff: noqa: FURB136 -- min() and max() take longer to compile
+
 from __future__ import annotations
 
-import numba
+import math
+
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.ridge import bridge, cover, fill_from_neighbours, follow_ridge
+from tsoxr.kernels.small import median_of_few
 from tsoxr.kernels.trace_curve import smooth_curve
 
 __all__ = [
@@ -102,7 +107,6 @@ def measure_along(
     return np.stack([np.where(kept, a, np.nan) for a in (centre, centre_error, fwhm)])
 
 
-@numba.njit(cache=True, nogil=True)
 def centroids(
     image: np.ndarray, error: np.ndarray, ridge: np.ndarray, half_width: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -129,71 +133,88 @@ def centroids(
         S/N of the light above the brighter one of the two neighbourhoods; 0 where the
         window is cut by the edge, lacks data or does not settle.
     """
-    n_lines = image.shape[1]
-    centre, spread = np.full(n_lines, np.nan), np.full(n_lines, np.nan)
-    fwhm, significance = np.full(n_lines, np.nan), np.zeros(n_lines)
-    for x in range(n_lines):
-        line, sigma = image[:, x], error[:, x]
-        low, high = _beside(line, ridge[x], half_width)
-        place = _settle(line, ridge[x], half_width, 0.5 * (low + high))
-        if not np.isfinite(place):
-            continue
-        low, high = _beside(line, place, half_width)
-        light, variance, second, square, n = _sums(
-            line, sigma, place, half_width, 0.5 * (low + high)
-        )
-        if light > 0.0 and variance > 0.0:
-            centre[x] = place
-            spread[x] = np.sqrt(second) / light
-            fwhm[x] = 0.6643 * light * light / square
-            above = light - (max(low, high) - 0.5 * (low + high)) * n
-            significance[x] = max(0.0, above / np.sqrt(variance))
+    lines, errors = (np.ascontiguousarray(a.T, np.float64) for a in (image, error))
+    out = np.full((len(lines), 4), np.nan)
+    out[:, 3] = 0.0
+    start = np.ascontiguousarray(ridge, np.float64)
+    _fill_centroids(lines, errors, start, float(half_width), np.empty(len(image)), out)
+    centre, spread, fwhm, significance = np.ascontiguousarray(out.T)
     return centre, spread, fwhm, significance
 
 
-@numba.njit(cache=True, nogil=True)
-def _share(y: int, place: float, half_width: float) -> float:
-    """Return the part of pixel y inside the window."""
-    inside = min(y + 0.5, place + half_width) - max(y - 0.5, place - half_width)
-    return min(max(inside, 0.0), 1.0)
-
-
-@numba.njit(cache=True, nogil=True)
-def _beside(line: np.ndarray, place: float, half_width: float) -> tuple[float, float]:
-    """Return the median level within another half width below and above the window."""
-    levels = np.zeros(2)
-    missing = np.zeros(2, np.bool_)
-    for side in range(2):
-        sign = 2 * side - 1
-        found = np.empty(line.size)
-        n = 0
+@kernel()
+def _fill_centroids(lines, errors, ridge, half_width, room, out):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Fill ``out`` (line, 4) from ``lines`` (line, spatial); ``room`` (spatial,) is scratch."""
+    for x in range(ridge.size):
+        if not abs(ridge[x]) < np.inf:
+            continue
+        line, sigma = lines[x], errors[x]
+        low, high = _beside(line, ridge[x], half_width, room)
+        place = _settle(line, ridge[x], half_width, 0.5 * (low + high))
+        if not abs(place) < np.inf:
+            continue
+        low, high = _beside(line, place, half_width, room)
+        level = 0.5 * (low + high)
+        light, variance, second, square, width = 0.0, 0.0, 0.0, 0.0, 0.0
         for y in range(line.size):
-            away = sign * (y - place)
-            if half_width + 0.5 <= away <= 2.0 * half_width + 1.5 and np.isfinite(line[y]):
-                found[n] = line[y]
+            share = _share(y, place, half_width)
+            if share > 0.0 and abs(line[y]) < np.inf and abs(sigma[y]) < np.inf:
+                value, noise = share * (line[y] - level), share * sigma[y]
+                light += value
+                variance += noise * noise
+                second += noise * noise * ((y - place) * (y - place))
+                square += value * value
+                width += share
+        if light > 0.0 and variance > 0.0:
+            out[x, 0], out[x, 1] = place, math.sqrt(second) / light
+            out[x, 2] = 0.6643 * light * light / square
+            above = (light - ((high if high > low else low) - level) * width) / math.sqrt(variance)
+            out[x, 3] = above if above > 0.0 else 0.0
+
+
+@part()
+def _share(y, place, half_width):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Return the part of pixel y inside the window."""
+    low, high = place - half_width, place + half_width
+    low = low if low > y - 0.5 else y - 0.5
+    high = high if high < y + 0.5 else y + 0.5
+    return high - low if high > low else 0.0
+
+
+@part()
+def _beside(line, place, half_width, room):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Return the median level within another half width below and above the window."""
+    low, high = 0.0, 0.0
+    n_low, n_high = np.int64(0), np.int64(0)
+    for side in range(2):
+        n = np.int64(0)
+        for y in range(line.size):
+            away = y - place if side == 1 else place - y
+            near = half_width + 0.5 <= away <= 2.0 * half_width + 1.5
+            if near and abs(line[y]) < np.inf:
+                room[n] = line[y]
                 n += 1
-        missing[side] = n == 0
-        if n > 0:
-            levels[side] = np.median(found[:n])
-    if missing[0]:
-        levels[0] = levels[1]
-    if missing[1]:
-        levels[1] = levels[0]
-    return levels[0], levels[1]
+        level = median_of_few(room, n) if n > 0 else 0.0
+        if side == 1:
+            high, n_high = level, n
+        else:
+            low, n_low = level, n
+    return low if n_low > 0 else high, high if n_high > 0 else low
 
 
-@numba.njit(cache=True, nogil=True)
-def _settle(line: np.ndarray, start: float, half_width: float, level: float) -> float:
+@part()
+def _settle(line, start, half_width, level):  # noqa: ANN001, ANN202 -- numba infers the types
     """Iterate the centroid from ``start``; NaN where it runs away or data are missing."""
     lowest, highest = half_width - 0.5, line.size - 0.5 - half_width
-    place = min(max(start, lowest), highest)
+    place = start if start > lowest else lowest
+    place = place if place < highest else highest
     for _ in range(30):
         if place < lowest or place > highest:
             return np.nan
         light, moment, present = 0.0, 0.0, 0.0
-        for y in range(int(place - half_width), min(line.size, int(place + half_width) + 2)):
-            share = _share(y, place, half_width)
-            if share > 0.0 and np.isfinite(line[y]):
+        for y in range(int(place - half_width), int(place + half_width) + 2):
+            share = _share(y, place, half_width) if y < line.size else 0.0
+            if share > 0.0 and abs(line[y]) < np.inf:
                 present += share
                 light += share * (line[y] - level)
                 moment += share * (line[y] - level) * (y - place)
@@ -206,25 +227,6 @@ def _settle(line: np.ndarray, start: float, half_width: float, level: float) -> 
         if abs(move) < 1e-5:
             break
     return place
-
-
-@numba.njit(cache=True, nogil=True)
-def _sums(
-    line: np.ndarray, sigma: np.ndarray, place: float, half_width: float, level: float
-) -> tuple[float, float, float, float, float]:
-    """Return light, its variance, sum (y - c)^2 variance, sum light^2, and the width used."""
-    light, variance, second, square, width = 0.0, 0.0, 0.0, 0.0, 0.0
-    for y in range(line.size):
-        share = _share(y, place, half_width)
-        if share > 0.0 and np.isfinite(line[y]) and np.isfinite(sigma[y]):
-            value = share * (line[y] - level)
-            noise = (share * sigma[y]) ** 2
-            light += value
-            variance += noise
-            second += noise * (y - place) ** 2
-            square += value * value
-            width += share
-    return light, variance, second, square, width
 
 
 def longest_run(significance: np.ndarray, threshold: float) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from tsoxr.kernels.gaussian_lines import fit_gaussians, solved
 from tsoxr.kernels.ridge import fill_from_neighbours
 from tsoxr.kernels.trace import smooth_curve
 
-__all__ = ["bright_clusters", "by_correlation", "by_edges", "by_gaussian", "profile_of"]
+__all__ = ["by_correlation", "by_edges", "by_gaussian", "profile_of"]
 
 FWHM = 2.3548
 PER_PIXEL = 10
@@ -250,40 +250,3 @@ def _edges(image, error, start, half_width):  # noqa: ANN001, ANN202 -- numba in
             spread[x] = 0.5 * noise
             width[x] = high - low
     return centre, spread, width
-
-
-def bright_clusters(frame: np.ndarray, sigma: float = 5.0, n_pixels: int = 10) -> np.ndarray:
-    """Return where light stands out of a frame in clusters, for `find_trace(mask=...)`.
-
-    A frame through another filter, such as F277W for NIRISS SOSS, shows images of stars in
-    zeroth order where the target has no light. Pixels with the target's own spectrum have to
-    be set to NaN before.
-
-    Parameters
-    ----------
-    frame : (spatial, dispersion) float
-        NaN is no light.
-    sigma : float
-        Threshold in robust standard deviations above the median of each line.
-    n_pixels : int
-        Smallest cluster of neighbouring pixels; single hot pixels are none.
-
-    Returns
-    -------
-    (spatial, dispersion) bool
-        Clusters, one pixel wider on all sides.
-    """
-    from scipy.ndimage import binary_dilation, label
-
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(frame).any(axis=0)
-        level = np.zeros(frame.shape[1])
-        level[known] = np.nanmedian(frame[:, known], axis=0)
-        above = frame - level
-        spread = 1.4826 * np.nanmedian(np.abs(above))
-        lit = np.nan_to_num(above) > sigma * spread
-    clusters, n = label(lit, structure=np.ones((3, 3)))
-    size = np.bincount(clusters.ravel(), minlength=n + 1)
-    large = size >= n_pixels
-    large[0] = False
-    return binary_dilation(large[clusters], structure=np.ones((3, 3)))

@@ -22,10 +22,15 @@ def _extent(ds: xr.Dataset | xr.DataArray) -> tuple[float, float, float, float]:
     return x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5
 
 
-def _draw(ds: xr.Dataset, array: xr.DataArray, label: str, ax: Axes | None) -> Axes:
+def _draw(
+    ds: xr.Dataset, array: xr.DataArray, label: str, ax: Axes | None, *, faint: bool = False
+) -> Axes:
     wide = array.sizes["x"] >= array.sizes["y"]
-    ax = style.axes(ax, size=(8.0, 2.6) if wide else (3.6, 7.0))
-    style.image(ax, array.transpose("y", "x"), extent=_extent(ds), label=label)
+    size = (8.0, 3.0) if wide else (3.6, 7.0)
+    if 0.5 < array.sizes["x"] / array.sizes["y"] < 2.0:
+        size = (5.6, 4.6)
+    ax = style.axes(ax, size=size)
+    style.image(ax, array.transpose("y", "x"), extent=_extent(ds), label=label, faint=faint)
     if "trace_center" in ds.coords:
         along = np.asarray(ds[ds.attrs["dispersion_dim"]])
         center = ds["trace_center"]
@@ -33,6 +38,14 @@ def _draw(ds: xr.Dataset, array: xr.DataArray, label: str, ax: Axes | None) -> A
         ax.plot(*points, color="white", lw=0.8, ls="--")
     ax.set(xlabel="x [pix]", ylabel="y [pix]")
     return ax
+
+
+def _which(ds: xr.Dataset, index: int) -> str:
+    """Return the index along time that was asked for, and the exposure's own number (from 1)."""
+    index = range(ds.sizes["time"])[index]
+    if "integration" not in ds.coords:
+        return f"integration={index}"
+    return f"integration={index}: number {int(ds['integration'][index])} of the exposure"
 
 
 @picture(kind=("ramps", "rates"))
@@ -57,16 +70,16 @@ def frame(
     -------
     matplotlib.axes.Axes
     """
-    number = int(ds["integration"][integration]) if "integration" in ds.coords else integration
+    title = _which(ds, integration)
     if "ramp" not in ds:
         ax = _draw(ds, ds["rate"].isel(time=integration).compute(), style.label_of(ds["rate"]), ax)
-        ax.set_title(f"integration {number}")
+        ax.set_title(title)
         return ax
     one = ds["ramp"].isel(time=integration).compute().astype("f4")
     array = one.isel(group=group) if group is not None else one.isel(group=-1) - one.isel(group=0)
     what = "last - first group" if group is None else f"group {int(ds['group'][group])}"
     ax = _draw(ds, array, f"{what} [DN]", ax)
-    ax.set_title(f"integration {number}")
+    ax.set_title(title)
     return ax
 
 
@@ -74,7 +87,7 @@ def frame(
 def median_image(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the median over a sample of the integrations, with the trace where it is known."""
     image = ds.tso.median_image().compute()
-    return _draw(ds, image, style.label_of(image), ax)
+    return _draw(ds, image, style.label_of(image), ax, faint=ds.tso.kind == "rates")
 
 
 @picture(kind="ramps")

@@ -14,6 +14,7 @@ __all__ = [
     "COLORS",
     "axes",
     "density",
+    "edges",
     "flag_map",
     "hours",
     "image",
@@ -67,6 +68,14 @@ def hours(ds: xr.Dataset | xr.DataArray) -> np.ndarray:
     return (time - time[0]) * 24.0
 
 
+def edges(ds: xr.Dataset | xr.DataArray) -> tuple[float, float, float, float]:
+    """Return the outer edges (left, right, bottom, top) of a frame, detector pixels."""
+    (left, right), (bottom, top) = (
+        (first - 0.5, first + ds.sizes[d] - 0.5) for d in ("x", "y") for first in (float(ds[d][0]),)
+    )
+    return left, right, bottom, top
+
+
 def shade_transit(ax: Axes, ds: xr.Dataset | xr.DataArray, *, along: str = "x") -> None:
     """Shade the time in transit, where the coordinate ``in_transit`` says so."""
     if "in_transit" not in ds.coords:
@@ -86,6 +95,8 @@ def image(
     extent: tuple[float, float, float, float],
     label: str,
     signed: bool = False,
+    center: float = 0.0,
+    faint: bool = False,
     limits: tuple[float, float] | None = None,
 ) -> Any:
     """Draw a 2-D array with its origin below, robust limits and a colour bar.
@@ -101,7 +112,11 @@ def image(
     label : str
         Label of the colour bar.
     signed : bool
-        Diverging colours about zero.
+        Diverging colours about ``center``, which is white.
+    center : float
+        What a good value is, for ``signed``: zero for residuals, one for ratios.
+    faint : bool
+        Colours grow with the root of positive values, so that wings and faint ends show.
     limits : (low, high), optional
         Colour limits; the 1st and 99th percentile if not given.
 
@@ -111,20 +126,27 @@ def image(
     """
     low, high = robust_limits(values) if limits is None else limits
     if signed:
-        high = max(abs(low), abs(high))
-        low = -high
+        reach = max(abs(low - center), abs(high - center))
+        low, high = center - reach, center + reach
     shown = ax.imshow(
         np.asarray(values),
         origin="lower",
         aspect="auto",
         interpolation="nearest",
         extent=extent,
-        vmin=low,
-        vmax=high,
         cmap="RdBu_r" if signed else "viridis",
+        norm=_norm(low, high, faint=faint),
     )
     ax.figure.colorbar(shown, ax=ax, label=label, pad=0.01)
     return shown
+
+
+def _norm(low: float, high: float, *, faint: bool) -> Any:
+    from matplotlib.colors import Normalize, PowerNorm
+
+    if faint and high > 0.0:
+        return PowerNorm(0.5, vmin=max(low, 0.0), vmax=high, clip=True)
+    return Normalize(low, high)
 
 
 def density(hits: xr.DataArray, *, n_cells: int = 64) -> np.ndarray:
@@ -151,7 +173,7 @@ def flag_map(ax: Axes, hits: xr.DataArray, *, label: str) -> Any:
     matplotlib.image.AxesImage
     """
     cells = density(hits)
-    extent = (-0.5, hits.sizes["x"] - 0.5, -0.5, hits.sizes["y"] - 0.5)
+    extent = edges(hits)
     shown = ax.imshow(
         cells,
         origin="lower",

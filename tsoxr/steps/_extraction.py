@@ -7,20 +7,24 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq, modes
+from tsoxr import dq, history, modes
 from tsoxr.errors import TsoError
 from tsoxr.kernels import extraction as kernel
 from tsoxr.kernels import profile as profile_kernel
+from tsoxr.kernels.binning import scatter_over_error
 from tsoxr.lazy import is_lazy, static_from_sample
 from tsoxr.registry import note
 from tsoxr.steps import _rates
 
 __all__ = [
+    "accepted_flags",
     "bare",
+    "diagnostics",
     "extraction_weights",
     "gain_and_units",
     "median_images",
     "read_offset",
+    "slope_delay",
     "sums",
     "wavelength_at_trace",
 ]
@@ -53,11 +57,21 @@ def gain_and_units(ds: xr.Dataset) -> tuple[xr.DataArray, str]:
     return xr.DataArray(float(typical)), "electron s-1"
 
 
-def median_images(ds: xr.Dataset, space: str, along: str) -> xr.DataArray:
+def accepted_flags(ds: xr.Dataset, *, use_replaced: bool) -> int:
+    """Return the flags of values that are used although their pixels are out of use."""
+    if not use_replaced:
+        return 0
+    if not any(r["step"] == "replace_bad_pixels" for r in history.records(ds.attrs)):
+        note("use_replaced: no value was replaced; run .tso.replace_bad_pixels() before")
+    return int(dq.bits("FLUX_ESTIMATED"))
+
+
+def median_images(ds: xr.Dataset, space: str, along: str, accepted: int = 0) -> xr.DataArray:
     """Return median rate, median error and number of usable samples, (image, space, along)."""
 
     def stack(rate: np.ndarray, error: np.ndarray, flags: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return profile_kernel.median_images(rate, error, flags, dq.bits(*dq.UNUSABLE_RATE))
+        bits = dq.bits(*dq.UNUSABLE_RATE), np.uint32(accepted)
+        return profile_kernel.median_images(rate, error, flags, *bits)
 
     arrays = [bare(ds[n]).transpose("time", space, along) for n in ("rate", "rate_error", "dq")]
     three = xr.DataArray(np.zeros(3), dims="image")
@@ -125,10 +139,12 @@ def sums(
     weights: dict[str, xr.DataArray],
     level_along: xr.DataArray | None,
     min_fraction: float,
+    accepted: int = 0,
 ) -> tuple[xr.DataArray, ...]:
     """Return flux, error, flags and estimated share, (time, along), with the kernel over the cube.
 
-    ``level_along`` (along) is the variance that levels of lines along the spectrum make.
+    ``level_along`` (along) is the variance that levels of lines along the spectrum make;
+    ``accepted`` the flags of `accepted_flags`.
     """
     space, along = weights["weight"].dims
     unusable, useless = int(dq.bits(*dq.UNUSABLE_RATE)), int(dq.bits("DO_NOT_USE"))
@@ -141,7 +157,7 @@ def sums(
         none if level_along is None else level_along,
         _level_across(ds, along, none),
         kwargs={
-            "bits": (unusable, useless, int(dq.bits("FLUX_ESTIMATED"))),
+            "bits": (unusable, useless, int(dq.bits("FLUX_ESTIMATED")), accepted),
             "min_fraction": min_fraction,
         },
         input_core_dims=[[space, along]] * 5 + [[along]] * 2,
@@ -168,6 +184,43 @@ def _loaded(array: xr.DataArray) -> np.ndarray:
 def _image_of(ds: xr.Dataset, name: str) -> xr.DataArray:
     """Return a static variable over all pixels, also where it has fewer dims."""
     return bare(ds[name]).broadcast_like(bare(ds["rate"]).isel(time=0))
+
+
+def diagnostics(
+    ds: xr.Dataset,
+    out: xr.Dataset,
+    taken: dict[str, xr.DataArray],
+    images: xr.DataArray,
+    weights: dict[str, xr.DataArray],
+) -> dict[str, xr.Variable]:
+    """Return what `extract` shows of itself: images, shares of the light, scatter over error."""
+    units = ds["rate"].attrs.get("units", "DN s-1")
+    estimated = taken["estimated"]
+    scatter = xr.apply_ufunc(
+        scatter_over_error,
+        *[_whole_in_time(out[n]) for n in ("flux", "flux_error")],
+        input_core_dims=[["time", "wavelength"]] * 2,
+        output_core_dims=[["wavelength"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
+    text = "share of the light that was estimated"
+    texts = {
+        "extract_image": (images.isel(image=0).transpose("y", "x"), "median frame", units),
+        "extract_profile": (weights["profile"].transpose("y", "x"), "profile", "1"),
+        "extract_estimated": (estimated.mean("wavelength"), text, "1"),
+        "extract_estimated_share": (_whole_in_time(estimated).mean("time"), text, "1"),
+        "extract_scatter": (scatter, "scatter from point to point over error", "1"),
+    }
+    return {
+        n: a.astype(np.float32).assign_attrs(long_name=t, units=u).variable
+        for n, (a, t, u) in texts.items()
+    }
+
+
+def _whole_in_time(array: xr.DataArray) -> xr.DataArray:
+    """Return an array without coordinates, in one chunk along time where it is lazy."""
+    return bare(array).chunk(time=-1) if is_lazy(array) else bare(array)
 
 
 def wavelength_at_trace(ds: xr.Dataset, space: str, along: str) -> tuple[np.ndarray, np.ndarray]:
@@ -204,3 +257,17 @@ def read_offset(ds: xr.Dataset, center: xr.DataArray) -> dict[str, xr.DataArray]
         output_dtypes=[np.float64],
     )
     return {"read_offset": at_trace.astype(np.float32)}
+
+
+def slope_delay(ds: xr.Dataset, share: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return when the light of each wavelength is measured, after mid-integration, s.
+
+    A spectrum is a sum of slopes; where they lie at different times, as beside pixels that
+    saturate, its own time is their mean weighted with the light that each adds.
+    """
+    if "slope_delay" not in ds.variables or not {*ds["slope_delay"].dims} <= {"y", "x"}:
+        return {}
+    late = _image_of(ds, "slope_delay").astype(np.float64)
+    light = share.where(late.notnull(), 0.0)
+    mean = (light * late.fillna(0.0)).sum(share.dims[0]) / light.sum(share.dims[0])
+    return {"slope_delay": mean.astype(np.float32)}

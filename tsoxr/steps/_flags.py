@@ -179,6 +179,10 @@ def _axes_and_extent(ds: xr.Dataset, ax: Axes | None) -> tuple[Axes, tuple[float
     return ax, (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
 
 
+FEW = 2000
+"""So many pixels are drawn as squares that can be seen."""
+
+
 def draw_first_group(
     ds: xr.Dataset, name: str, ax: Axes | None, label: str, what: str, **imshow: Any
 ) -> Axes:
@@ -188,8 +192,22 @@ def draw_first_group(
     first = first.where(first > 0)
     last = ds.sizes.get("group", max(int(np.nan_to_num(first).max()), 2))
     style.image(ax, first, extent=extent, label=label, limits=(0.5, last + 0.5), **imshow)
+    y, x = np.nonzero(first.notnull().values)
+    if 0 < y.size <= FEW:  # single pixels of a wide image would not show
+        color = first.values[y, x]
+        places = extent[0] + 0.5 + x, extent[2] + 0.5 + y
+        ax.scatter(
+            *places,
+            c=color,
+            s=9,
+            marker="s",
+            vmin=0.5,
+            vmax=last + 0.5,
+            ec="k",
+            lw=0.3 * (y.size < 200),
+        )
     ax.set_facecolor("0.92")
-    ax.set_title(f"{100.0 * float(first.notnull().mean()):.2f}% of the pixels {what}")
+    ax.set_title(f"{100.0 * float(first.notnull().mean()):.2f}% of the pixels ({y.size}) {what}")
     return ax
 
 

@@ -163,19 +163,18 @@ def _coords(
     ).variable
     edges = xr.DataArray(bounds, dims=("wavelength", "bound"))
     coords["wavelength_bounds"] = schema.label(edges, "lightcurves", "wavelength_bounds").variable
-    if "read_offset" in ds.variables and ds["read_offset"].dims == ("wavelength",):
-        mean = xr.apply_ufunc(
-            kernel.mean_in_bins,
-            _bare(ds["read_offset"]),
-            expected,
-            kwargs={"members": members},
-            input_core_dims=[["wavelength"]] * 2,
-            output_core_dims=[["bin"]],
-            dask="parallelized",
-            dask_gufunc_kwargs={"output_sizes": {"bin": len(bounds)}},
-            output_dtypes=[np.float64],
-        ).rename(bin="wavelength")
-        coords["read_offset"] = schema.label(
-            mean.astype(np.float32), "lightcurves", "read_offset"
-        ).variable
+    for name in ("read_offset", "slope_delay"):
+        if name in ds.variables and ds[name].dims == ("wavelength",):
+            mean = xr.apply_ufunc(
+                kernel.mean_in_bins,
+                _bare(ds[name]),
+                expected,
+                kwargs={"members": members},
+                input_core_dims=[["wavelength"]] * 2,
+                output_core_dims=[["bin"]],
+                dask="parallelized",
+                dask_gufunc_kwargs={"output_sizes": {"bin": len(bounds)}},
+                output_dtypes=[np.float64],
+            ).rename(bin="wavelength")
+            coords[name] = schema.label(mean.astype(np.float32), "lightcurves", name).variable
     return coords

@@ -278,9 +278,10 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.plot(pixel, values, color=style.COLORS["data"])
     ax.set_xlabel(f"{dispersion} [pix]")
     ax.set_ylabel("wavelength [um]")
-    ax.set_title(
-        str(ds.attrs.get("wavelength_source", "")).split(",", maxsplit=1)[0], fontsize="medium"
-    )
+    source = str(ds.attrs.get("wavelength_source", "")).split(",", maxsplit=1)[0]
+    first, last = np.nanmin(values), np.nanmax(values)
+    ax.set_title(f"{first:.3f} to {last:.3f} um, from {source}", fontsize="medium")
+    ax.grid(alpha=0.3)
     beside = ax.twinx()
     beside.plot(pixel, np.abs(np.gradient(values)), color=style.COLORS["after"], lw=1)
     beside.set_ylabel("step [um/pix]", color=style.COLORS["after"])

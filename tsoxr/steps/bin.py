@@ -75,7 +75,7 @@ def bin(  # noqa: A001 -- the verb of the field; nobody needs binary literals he
     xarray.Dataset
         Light curves: ``flux`` and ``flux_error`` (time, wavelength), float64, relative;
         ``dq``; coordinates ``wavelength`` (centres) and ``wavelength_bounds``, um,
-        ``read_offset`` weighted with the flux, and all covariates. Points left out make no
+        ``read_offset`` and ``slope_delay`` weighted with the flux, and all covariates. Points left out make no
         dip: the median spectrum says what they would have held; they are flagged
         FLUX_ESTIMATED, and DO_NOT_USE where less than half of the flux remains. Adds
         ``bin_scatter`` (wavelength), scatter from point to point over error.

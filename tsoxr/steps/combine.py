@@ -18,9 +18,8 @@ from tsoxr.errors import TsoError
 from tsoxr.kernels import combination as kernel
 from tsoxr.kernels.outliers import masked_median
 from tsoxr.lazy import is_lazy, static_from_sample
-from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps import _rates
+from tsoxr.steps import _combine_plot, _rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -270,42 +269,7 @@ def _assembled(
     return xr.Dataset(kept, coords, ds.attrs)
 
 
-# ------------------------------------------------------------------ plot
-
-
 @diagnostic(combine)
 def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the combined frame or spectrum, and without ``ax`` what its samples scatter by."""
-    beside = None
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, (ax, beside) = plt.subplots(2, 1, figsize=(8.0, 5.6), layout="constrained")
-    if ds.attrs["tso_kind"] == "spectra":
-        return _draw_spectrum(ds, ax, beside)
-    x, y = (np.asarray(ds[d]) for d in ("x", "y"))
-    extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
-    rate = ds["rate"].isel(time=0).transpose("y", "x")
-    good = ~np.asarray(_rates.unusable(rate, ds["rate_error"].isel(time=0), ds["dq"].isel(time=0)))
-    style.image(ax, np.where(good, rate, np.nan), extent=extent, label=style.label_of(rate, "rate"))
-    n_used = np.asarray(ds["combine_n_used"])
-    ax.set(xlabel="x [pix]", ylabel="y [pix]", title=f"of up to {n_used.max()} integrations")
-    if beside is not None:
-        pull = np.asarray(ds["combine_pull"].transpose("y", "x"))
-        style.image(beside, pull, extent=extent, label="scatter / error")
-        beside.set(
-            xlabel="x [pix]", ylabel="y [pix]", title="samples of each pixel; 1 is as predicted"
-        )
-    return ax
-
-
-def _draw_spectrum(ds: xr.Dataset, ax: Axes, beside: Axes | None) -> Axes:
-    wavelength, flux = np.asarray(ds["wavelength"]), np.asarray(ds["flux"].isel(time=0))
-    ax.plot(wavelength, flux, lw=1.0, color=style.COLORS["data"])
-    ax.set(xlabel=style.label_of(ds["wavelength"], "wavelength"))
-    ax.set_ylabel(style.label_of(ds["flux"], "flux"))
-    if beside is not None:
-        beside.plot(wavelength, ds["combine_pull"], ".", ms=3, color=style.COLORS["data"])
-        beside.axhline(1.0, color="0.4", lw=1.0)
-        beside.set(xlabel=style.label_of(ds["wavelength"], "wavelength"), ylabel="scatter / error")
-    return ax
+    return _combine_plot.draw(ds, ax)

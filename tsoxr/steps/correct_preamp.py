@@ -221,5 +221,8 @@ def _plot(ds: xr.Dataset, *, output: int = 0, ax: Axes | None = None) -> Axes:
 
 
 def _rise(levels: xr.DataArray) -> xr.DataArray:
+    """Return what a level rose by to the last group that has any: others are out of use."""
     levels = levels.compute()
-    return levels.isel(group=-1) - levels.isel(group=0) * (levels.sizes["group"] > 1)
+    known = (levels.fillna(0.0) != 0.0).any([d for d in levels.dims if d != "group"])
+    last = int(np.flatnonzero(known.values)[-1]) if known.any() else -1
+    return levels.isel(group=last) - levels.isel(group=0) * (levels.sizes["group"] > 1)

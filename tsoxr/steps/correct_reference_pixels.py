@@ -245,9 +245,13 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         )
         return ax
     level = _level_data(ds)
-    for k in range(level.sizes["reference_level"]):
+    n_levels, n_outputs = level.sizes["reference_level"], int(ds.attrs.get("n_outputs", 1))
+    by_parity = n_levels == 2 * n_outputs
+    for k in range(n_levels):
         if np.any(level.isel(reference_level=k)):
-            ax.plot(style.hours(ds), level.isel(reference_level=k), lw=0.8, label=f"level {k}")
+            name = f"output {k // 2}, {('even', 'odd')[k % 2]}" if by_parity else f"output {k}"
+            ax.plot(style.hours(ds), level.isel(reference_level=k), lw=0.8, label=name)
     if ax.lines:
         ax.legend(fontsize="small", ncols=4)
+        ax.set_title(f"scatter {float(level.std()):.2g} DN", fontsize=9)
     return ax

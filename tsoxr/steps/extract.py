@@ -19,7 +19,6 @@ import xarray as xr
 
 from tsoxr import schema
 from tsoxr.errors import SchemaError, TsoError
-from tsoxr.kernels.binning import scatter_over_error
 from tsoxr.lazy import is_lazy
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
@@ -47,6 +46,7 @@ def extract(
     order: int = 1,
     profile_window: int | None = None,
     min_fraction: float = 0.5,
+    use_replaced: bool = False,
 ) -> xr.Dataset:
     """Sum the light of each wavelength in an aperture along the trace.
 
@@ -73,6 +73,10 @@ def extract(
         function; left to the data, the trace moves by no more than half a pixel in it.
     min_fraction : float
         A value that rests on less than this share of the light is flagged DO_NOT_USE.
+    use_replaced : bool
+        Take the values that `replace_bad_pixels` has put into pixels out of use, instead of
+        leaving these out. Their light counts as estimated. Worth it for pixels that are lost at
+        all times; see the page on outliers.
 
     Returns
     -------
@@ -83,9 +87,12 @@ def extract(
         remained; ``n_pixels`` (wavelength); and ``level_error`` (wavelength, level_mode), errors
         that wavelengths share where levels were taken from lines along dispersion: the
         columns are independent of each other, and each is of one sign or the other at all
-        wavelengths at once. Pixels without wavelength are left out. Adds ``extract_image`` and ``extract_profile`` (y,
-        x), ``extract_estimated`` (time), the share of the light that was estimated, and
-        ``extract_scatter`` (wavelength), scatter from point to point over error.
+        wavelengths at once. Pixels without wavelength are left out. The coordinates ``read_offset``
+        and, from rates of `fit_ramps`, ``slope_delay`` (wavelength), s, say when each wavelength was
+        measured; ``ds.tso.pixel_time(of="slope")`` adds them up. Adds ``extract_image`` and ``extract_profile`` (y,
+        x), ``extract_estimated`` (time) and ``extract_estimated_share`` (wavelength), the share of the
+        light that was estimated, replaced values included, and ``extract_scatter`` (wavelength),
+        scatter from point to point over error.
 
     Raises
     ------
@@ -122,14 +129,15 @@ def extract(
     space, along = str(ds.attrs["spatial_dim"]), str(ds.attrs["dispersion_dim"])
     wavelength, keep = _extraction.wavelength_at_trace(ds, space, along)
     gain, units = _extraction.gain_and_units(ds)
-    images = _extraction.median_images(ds, space, along)
+    accepted = _extraction.accepted_flags(ds, use_replaced=use_replaced)
+    images = _extraction.median_images(ds, space, along, accepted)
     center = _extraction.bare(ds["trace_center"]) - _rates.first_position(ds, space)
     settings = {"method": method, "half_width": half_width, "window": profile_window}
     weights = _extraction.extraction_weights(
         images, center, gain.broadcast_like(images.isel(image=0)), settings
     )
     level = _levels.of_spectra(ds, weights["weight"])
-    sums = _extraction.sums(ds, weights, level[1] if level else None, min_fraction)
+    sums = _extraction.sums(ds, weights, level[1] if level else None, min_fraction, accepted)
     taken = {
         "flux": sums[0],
         "flux_error": sums[1],
@@ -138,6 +146,7 @@ def extract(
         "n_pixels": weights["n_pixels"],
         **({"level_error": level[0].astype(np.float32)} if level else {}),
         **_extraction.read_offset(ds, center),
+        **_extraction.slope_delay(ds, weights["share"]),
     }
     taken = {k: v.isel({along: keep}).rename({along: "wavelength"}) for k, v in taken.items()}
     pixel = ds[along].values if along in ds.coords else np.arange(ds.sizes[along])
@@ -149,7 +158,7 @@ def extract(
             (), np.float32(half_width), {"long_name": "half width of the aperture", "units": "pix"}
         ),
     )
-    return out.assign(_diagnostics(ds, out, taken, images, weights))
+    return out.assign(_extraction.diagnostics(ds, out, taken, images, weights))
 
 
 def _check(method: str, half_width: float, window: int | None, min_fraction: float) -> None:
@@ -214,42 +223,10 @@ def _spectra(
         )
     coords = {n: c.variable for n, c in ds.coords.items() if c.dims in (("time",), ())}
     coords["wavelength"] = _labelled("wavelength", "wavelength", wavelength)
-    if "read_offset" in taken:
-        coords["read_offset"] = _labelled("read_offset", "wavelength", taken["read_offset"])
+    for name in ("read_offset", "slope_delay"):
+        if name in taken:
+            coords[name] = _labelled(name, "wavelength", taken[name])
     return xr.Dataset(variables, coords, ds.attrs)
-
-
-def _diagnostics(
-    ds: xr.Dataset,
-    out: xr.Dataset,
-    taken: dict[str, xr.DataArray],
-    images: xr.DataArray,
-    weights: dict[str, xr.DataArray],
-) -> dict[str, xr.Variable]:
-    units = ds["rate"].attrs.get("units", "DN s-1")
-    estimated = taken["estimated"].mean("wavelength").astype(np.float32)
-    scatter = xr.apply_ufunc(
-        scatter_over_error,
-        *[
-            _extraction.bare(out[n]).chunk(time=-1) if is_lazy(out[n]) else _extraction.bare(out[n])
-            for n in ("flux", "flux_error")
-        ],
-        input_core_dims=[["time", "wavelength"]] * 2,
-        output_core_dims=[["wavelength"]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-    ).astype(np.float32)
-    texts = {
-        "extract_image": (images.isel(image=0).transpose("y", "x"), "median frame", units),
-        "extract_profile": (
-            weights["profile"].astype(np.float32).transpose("y", "x"),
-            "profile",
-            "1",
-        ),
-        "extract_estimated": (estimated, "share of the light that was estimated", "1"),
-        "extract_scatter": (scatter, "scatter from point to point over error", "1"),
-    }
-    return {n: a.assign_attrs(long_name=t, units=u).variable for n, (a, t, u) in texts.items()}
 
 
 @diagnostic(extract)

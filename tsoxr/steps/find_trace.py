@@ -18,9 +18,8 @@ from tsoxr.errors import TsoError
 from tsoxr.kernels import trace as kernel
 from tsoxr.kernels import trace_methods
 from tsoxr.lazy import static_from_sample
-from tsoxr.plots import style
 from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps import _rates, _trace_reference
+from tsoxr.steps import _rates, _trace_plot, _trace_reference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +35,9 @@ REFINED = {
 }
 MIN_LINES = 16
 """Lines with light, without which there is no spectrum."""
+WIDE = 8.0
+"""Full width above which a reference is moved by the edges of the profile, pixels: the centroid
+of the two unequal horns of SOSS lies 0.2 to 0.4 pixels off their middle."""
 MEDIAN_NOISE = 1.2533
 N_SAMPLE = 32
 
@@ -50,7 +52,7 @@ def find_trace(
     window: tuple[float, float] | None = None,
     spectral_order: int = 1,
     curve: str = "polynomial",
-    reference: xr.DataArray | None = None,
+    reference: xr.DataArray | str | None = None,
     mask: xr.DataArray | None = None,
 ) -> xr.Dataset:
     """Find where the spectrum lies across dispersion.
@@ -70,7 +72,8 @@ def find_trace(
         profiles. ``"correlation"``: the profile of the spectrum itself, moved until it fits;
         for any profile, two horns included. ``"edges"``: the middle between both sides at half
         of the height; for the wide profile of SOSS. ``"reference"``: a known trace, moved as a
-        whole by the median of the centroids, for spectra that are too faint or too crowded.
+        whole by the median of the measured positions (centroids, or edges of profiles wider than
+        8 pixels), for spectra that are too faint or too crowded for their shape to be measured.
     half_width : float
         Half the width of that window, pixels; it should hold the whole profile.
     degree : int
@@ -82,8 +85,10 @@ def find_trace(
         orders of these numbers. Earlier ones are found first and covered.
     curve : {"polynomial", "spline"}
         What is laid through the positions: a Legendre series or a cubic spline.
-    reference : xarray.DataArray, optional
-        Positions, pix, over the coordinate along dispersion, with ``method="reference"``. With
+    reference : xarray.DataArray or str, optional
+        Positions, pix, over the coordinate along dispersion, with ``method="reference"``, or the
+        name of a built-in trace such as ``"niriss-soss/1"``. Left out, it is the mode's own: NIRISS SOSS orders 1 to 3, turned to the angle of the pupil
+        wheel in the header (PWCPOS), and the NIRCam grism of module A, F322W2 and F444W. With
         the attributes ``pivot_dispersion``, ``pivot_spatial`` and ``pupil_angle`` it is first
         turned about the pivot by the header's PWCPOS less that angle, degrees.
     mask : xarray.DataArray, optional
@@ -110,7 +115,8 @@ def find_trace(
     -----
     Measured: rms error below 0.005 pixels on simulated NIRSpec PRISM spectra; scatter of
     the centroids of 0.023 pixels on a real PRISM frame and 0.04 on a real SOSS frame,
-    where the curve lies within 0.7 pixels of the median of five published traces.
+    where the curve lies within 0.7 pixels of the median of five published traces. How far the
+    built-in references are from real traces is on the page on motion and traces.
 
     References
     ----------
@@ -135,7 +141,7 @@ def find_trace(
     _trace_reference.check_reference(method, reference, along)
     offset = _rates.first_position(ds, space)
     n_sampled = min(ds.sizes["time"], N_SAMPLE)
-    known = _known(ds, reference) - offset
+    known = _known(ds, method, reference, spectral_order) - offset
 
     def measure(
         median: np.ndarray, error: np.ndarray, known: np.ndarray, _: np.ndarray
@@ -149,7 +155,7 @@ def find_trace(
 
     def fit(found: np.ndarray, known: np.ndarray, _: np.ndarray) -> np.ndarray:
         if method == "reference":
-            return np.stack(_moved(found[0], known))
+            return np.stack(_trace_reference.moved(found[0], known))
         spline = curve == "spline"
         return np.stack(kernel.smooth_curve(found[0], found[1], degree, spline=spline))
 
@@ -164,11 +170,15 @@ def find_trace(
     return _assembled(ds, found, fitted, spectral_order)
 
 
-def _known(ds: xr.Dataset, reference: xr.DataArray | None) -> xr.DataArray:
+def _known(
+    ds: xr.Dataset, method: str, reference: xr.DataArray | str | None, spectral_order: int
+) -> xr.DataArray:
     """Return the reference on the lines of the data, NaN without one."""
     along = ds.attrs["dispersion_dim"]
-    if reference is None:
+    if method != "reference":
         return xr.DataArray(np.full(ds.sizes[along], np.nan), dims=along)
+    if reference is None or isinstance(reference, str):
+        return _trace_reference.builtin(ds, spectral_order, reference)
     return _trace_reference.on_lines(reference, ds)
 
 
@@ -181,21 +191,15 @@ def _measured(
     spectral_order: int,
 ) -> np.ndarray:
     """Return centre, error and width of each line, (3, dispersion)."""
+    error = np.ascontiguousarray(error, dtype=np.float64)
     if method == "reference":
-        return kernel.measure_along(image, error, known, half_width)
+        found = kernel.measure_along(image, error, known, half_width)
+        wide = np.isfinite(found[2]).any() and np.nanmedian(found[2]) > WIDE
+        return trace_methods.by_edges(image, error, found, half_width) if wide else found
     found = kernel.measure(image, error, half_width, spectral_order)
     if method == "centroid" or not np.isfinite(found[0]).any():
         return found
-    return REFINED[method](image, np.ascontiguousarray(error, dtype=np.float64), found, half_width)
-
-
-def _moved(centre: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a known trace moved by the median offset of the centroids, and the lines with light."""
-    used = np.isfinite(centre) & np.isfinite(known)
-    line = np.arange(known.size, dtype=float)
-    reached = np.isfinite(known)
-    whole = np.interp(line, line[reached], known[reached])
-    return whole + np.median((centre - known)[used]), used
+    return REFINED[method](image, error, found, half_width)
 
 
 def _check(
@@ -281,37 +285,13 @@ def _pixels(array: xr.DataArray, long_name: str) -> xr.DataArray:
 
 @diagnostic(find_trace)
 def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
-    """Draw the median frame with the centroids, the curve and the range that it rests on."""
+    """Draw the trace on the median frame; without ``ax`` also the measured places less the trace.
+
+    Their running median should stay near zero: waves want a higher degree. Dotted, the curve is
+    continued beyond the light.
+    """
     if "find_trace_centroid" not in ds:
         raise TsoError(
             "plot.find_trace: no trace was sought; see the note of the step in ds.tso.history"
         )
-    along = ds.attrs["dispersion_dim"]
-    wide = along == "x"
-    ax = style.axes(ax, size=(8.0, 3.0) if wide else (3.6, 7.0))
-    x, y = (np.asarray(ds[d]) for d in ("x", "y"))
-    extent = (x[0] - 0.5, x[-1] + 0.5, y[0] - 0.5, y[-1] + 0.5)
-    image = np.asarray(_rates.median_frame(ds).transpose("y", "x"))
-    style.image(ax, image, extent=extent, label=style.label_of(ds["rate"], "median rate"))
-    place, center = np.asarray(ds[along]), np.asarray(ds["trace_center"])
-    measured = np.asarray(ds["find_trace_centroid"])
-    first, last = np.asarray(ds["find_trace_range"])
-    with_light = (place >= first) & (place <= last)
-    for points, line in (
-        (
-            (place, measured),
-            {"ls": "none", "marker": ".", "ms": 2, "color": "white", "label": "centroid"},
-        ),
-        (
-            (place, center),
-            {"lw": 0.8, "ls": ":", "color": style.COLORS["bad"], "label": "continued"},
-        ),
-        (
-            (place, np.where(with_light, center, np.nan)),
-            {"lw": 1.0, "color": style.COLORS["bad"], "label": "trace"},
-        ),
-    ):
-        ax.plot(*(points if wide else points[::-1]), **line)
-    ax.set(xlabel="x [pix]", ylabel="y [pix]", xlim=extent[:2], ylim=extent[2:])
-    ax.legend(loc="upper right", fontsize="small", facecolor="0.4", labelcolor="white")
-    return ax
+    return _trace_plot.draw(ds, ax)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tsoxr import chunks, dq, lazy, schema
+from tsoxr import chunks, dq, lazy, schema, times
 from tsoxr.kernels.ramp_scatter import median_in_time, point_to_point
 from tsoxr.registry import carry_diagnostics, derived, diagnostic, note, step
 from tsoxr.steps import _ramp_methods, _ramp_plot, _ramp_products, _ramps
@@ -110,7 +110,9 @@ def fit_ramps(
         ``dq`` (time, y, x) with the flags of the pixel and of any of its groups, except
         that DO_NOT_USE of single groups does not count: it is set where no difference was
         usable or gain or read noise is unknown (with NO_GAIN_VALUE), where ``rate`` is NaN.
-        ``gain`` and ``read_noise`` as they were used. On request ``n_used``, differences
+        ``gain`` and ``read_noise`` as they were used. ``slope_delay`` (y, x), s, how long after
+        the middle of the integration the light lies that the usual slope measures (for ``"ols"``,
+        ``"differences"`` and ``"likelihood"`` that of ``"gls"``). On request ``n_used``, differences
         used, ``chi2`` about the fit, with ``n_used - 1`` degrees of freedom, and
         ``pedestal``, DN (time, y, x). With ``stripe_variance`` on the ramps,
         ``level_variance`` along the slow axis, DN2 s-2: variance of the stripe level that
@@ -159,17 +161,17 @@ def fit_ramps(
     (True, ('time',))
     """
     _check(method, sigma)
-    times = _ramps.timing(ds, "fit_ramps")
+    readout = _ramps.timing(ds, "fit_ramps")
     known = _ramps.detector(ds, gain=gain, read_noise=read_noise, where="fit_ramps")
     straighten = remove_residual_ramp and _enough(ds)
     clock = _ramps.group_times(ds) if pedestal else None
     wanted = method == "likelihood" if statistics is None else statistics
-    fit = _ramp_methods.Fit(method, times, float(sigma), wanted, clock)
-    usual = _ramp_methods.Usual(times, even=fit.even, full=straighten)
+    fit = _ramp_methods.Fit(method, readout, float(sigma), wanted, clock)
+    usual = _ramp_methods.Usual(readout, even=fit.even, full=straighten)
     sizes = {"brightness": len(_ramp_methods.CLASSES), "nth_group": ds.sizes["group"]}
     sizes["difference"] = ds.sizes["group"] - 1
     seen = _ramps.look(
-        ds, known, times, extra=usual, dims=usual.dims, dtypes=usual.dtypes, sizes=sizes
+        ds, known, readout, extra=usual, dims=usual.dims, dtypes=usual.dtypes, sizes=sizes
     )
     pattern, weights, variance, table, *residual = seen.extra
     dims = ("time", *_ramps.GROUP_DIMS)
@@ -186,6 +188,7 @@ def fit_ramps(
     new["fit_ramps_residual"] = table.assign_attrs(
         long_name="median departure from a straight ramp", units="DN"
     )
+    new |= _slope_delay(ds, weights)
     out = carry_diagnostics(ds, _ramp_products.as_rates(ds, new))
     if compute:
         out = lazy.compute(out, label="fit_ramps")
@@ -198,6 +201,12 @@ def fit_ramps(
     return out.assign(
         fit_ramps_scatter=_over_time(_scatter, out["rate"], "scatter of the count rate in time")
     )
+
+
+def _slope_delay(ds: xr.Dataset, weights: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return when the usual slopes measure the light, unless the ramps tell or times are unknown."""
+    late = None if "slope_delay" in ds.variables else times.delay_of_weights(ds, weights)
+    return {} if late is None else {"slope_delay": schema.label(late, "rates", "slope_delay")}
 
 
 def _over_time(

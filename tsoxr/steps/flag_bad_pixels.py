@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq
+from tsoxr import dq, summary
 from tsoxr.errors import TsoError
 from tsoxr.kernels import bad_pixels as kernel
 from tsoxr.kernels import outliers as outlier_kernel
@@ -215,12 +215,19 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         import matplotlib.pyplot as plt
 
         _, (ax, below) = plt.subplots(2, 1, figsize=(7.5, 6.0), layout="constrained")
+        extent = style.edges(ds)
         for value, (name, color) in enumerate(looks.items(), 1):
             y, x = np.nonzero(verdict == value)
-            below.plot(x, y, "s", ms=2.5, color=color, label=f"{name}: {y.size}")
+            below.plot(
+                extent[0] + 0.5 + x,
+                extent[2] + 0.5 + y,
+                "s",
+                ms=2.5,
+                color=color,
+                label=f"{name}: {y.size}",
+            )
         below.set(
-            xlim=(-0.5, ds.sizes["x"] - 0.5), ylim=(-0.5, ds.sizes["y"] - 0.5),
-            xlabel="x [pix]", ylabel="y [pix]",
+            xlim=extent[:2], ylim=extent[2:], xlabel="x [pix]", ylabel="y [pix]",
         )  # fmt: skip
         below.legend(ncol=5, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
     ax.plot(departure[verdict == 0], ratio[verdict == 0], ",", color=style.COLORS["before"])
@@ -228,6 +235,15 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         which = verdict == value
         if value < REFERENCE:
             ax.plot(departure[which], ratio[which], "o", ms=3, color=color)
+    sigma = float(summary.parameter(ds, "flag_bad_pixels", "sigma"))
+    for side in (-sigma, sigma):
+        ax.axvline(side, color=style.COLORS["model"], lw=0.8, ls="--")
+    ax.axhline(1.0, color="k", lw=0.5, alpha=0.4)
+    n_bad, n_known = int((verdict > 0).sum()), int((verdict == REFERENCE).sum())
+    ax.set_title(
+        f"{n_bad - n_known} pixels found bad, {n_known} known, of {verdict.size} "
+        f"({100 * n_bad / verdict.size:.2f} %); dashed: {sigma:g} sigma", fontsize=9,
+    )  # fmt: skip
     ax.set_xscale("symlog", linthresh=5)
     ax.set(
         xlabel="median frame less expectation [sigma]", ylabel="noise / usual noise", ylim=(0, None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq
+from tsoxr import dq, summary
 from tsoxr.errors import TsoError
 from tsoxr.kernels import outliers_search as kernel
 from tsoxr.plots import style
@@ -185,11 +185,23 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         _, (ax, middle, below) = plt.subplots(3, 1, figsize=(7.5, 7.4), layout="constrained")
         style.flag_map(middle, ds["flag_outliers_fraction"], label="flagged fraction in time")
         ratio = ds["flag_outliers_noise_ratio"].transpose("y", "x").compute()
-        extent = (-0.5, ds.sizes["x"] - 0.5, -0.5, ds.sizes["y"] - 0.5)
-        style.image(below, ratio, extent=extent, label="noise / rate_error")
+        extent = style.edges(ds)
+        style.image(
+            below, ratio, extent=extent, label="noise / rate_error", signed=True, center=1.0
+        )
         below.set(xlabel="x [pix]", ylabel="y [pix]")
+        below.set_title(f"median {float(np.nanmedian(ratio)):.2f}; white: as predicted", fontsize=9)
     style.shade_transit(ax, ds)
-    share = ds["flag_outliers_count"] / (ds.sizes["y"] * ds.sizes["x"])
-    ax.plot(style.hours(ds), 1e6 * np.asarray(share), ".", ms=4, color=style.COLORS["data"])
-    ax.set(xlabel="time since start [h]", ylabel="flagged pixels [ppm]", ylim=(0, None))
+    count = np.asarray(ds["flag_outliers_count"])
+    share = 1e6 * count / (ds.sizes["y"] * ds.sizes["x"])
+    ax.plot(style.hours(ds), share, ".", ms=4, color=style.COLORS["data"])
+    ax.axhline(share.mean(), color=style.COLORS["after"], lw=1, label=f"mean: {share.mean():.0f}")
+    noise = 1e6 * summary.noise_share(float(summary.parameter(ds, "flag_outliers", "sigma")))
+    ax.axhline(
+        noise, color=style.COLORS["model"], lw=1, ls="--", label=f"noise alone: about {noise:.0f}"
+    )
+    ax.legend(fontsize="small", ncol=2, loc="upper right")
+    ax.set(xlabel="time since start [h]", ylabel="flagged pixels [ppm]")
+    ax.set_ylim(0, 1.3 * max(share.max(), noise))
+    ax.set_title(f"{count.sum()} samples in {count.size} integrations", fontsize=9)
     return ax

@@ -265,9 +265,8 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None, **imshow: Any) -> Axes:
         n_line, n_early = level.shape
         extent = (-0.5, n_early - 0.5, -0.5, n_line - 0.5)
         limits = style.robust_limits(level.values, 2.0, 98.0)
-        style.image(
-            ax, level, extent=extent, label="level of the line [DN]", limits=limits, **imshow
-        )
+        label = "level of the line [DN]"
+        style.image(ax, level, extent=extent, label=label, limits=limits, signed=True, **imshow)
         height = float(ds[HEIGHT].compute()[0]) if HEIGHT in ds else np.nan
         where = np.flatnonzero(on)
         ax.plot(where, line[on] + 2.0, lw=0.8, color=style.COLORS["model"])

@@ -132,7 +132,9 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     image = np.asarray(_rates.median_frame(ds).transpose(space, along))
     place, offset = np.asarray(ds[along]), np.asarray(ds["trace_offset"])
     extent = (place[0] - 0.5, place[-1] + 0.5, offset[0] - 0.5, offset[-1] + 0.5)
-    style.image(ax, image, extent=extent, label=style.label_of(ds["rate"], "median rate"))
+    style.image(
+        ax, image, extent=extent, label=style.label_of(ds["rate"], "median rate"), faint=True
+    )
     row = np.asarray(ds["trace_center"]) - offset.size // 2
     ax.plot(place, row, lw=0.8, color=style.COLORS["bad"])
     ax.set(xlabel=f"{along} [pix]", ylabel="from the trace [pix]")

@@ -193,26 +193,30 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         worst = int(np.argmax(ds["replace_bad_pixels_count"].values))
         frame = ds["rate"].isel(time=worst).transpose("y", "x").compute()
         lost = dq.has_flag(ds["dq"].isel(time=worst).transpose("y", "x"), "FLUX_ESTIMATED").values
-        extent = (-0.5, ds.sizes["x"] - 0.5, -0.5, ds.sizes["y"] - 0.5)
+        extent = style.edges(ds)
         units = ds["rate"].attrs.get("units", "DN s-1")
-        style.image(below, frame, extent=extent, label=f"rate [{units}]")
+        style.image(below, frame, extent=extent, label=f"rate [{units}]", faint=True)
         y, x = np.nonzero(lost)
-        below.plot(x, y, "s", ms=3, mfc="none", mec=style.COLORS["bad"], mew=0.6)
+        below.plot(
+            extent[0] + 0.5 + x,
+            extent[2] + 0.5 + y,
+            "s",
+            ms=3,
+            mfc="none",
+            mec=style.COLORS["bad"],
+            mew=0.6,
+        )
         below.set(
             xlabel="x [pix]", ylabel="y [pix]",
-            title=f"integration {worst + 1}: {y.size} samples replaced (squares)",
+            title=f"most were replaced in integration={worst}: {y.size} samples (squares)",
         )  # fmt: skip
-    ax.plot(
-        np.arange(share.size),
-        100 * share.values,
-        drawstyle="steps-mid",
-        lw=1,
-        color=style.COLORS["data"],
-    )
+    place, look = np.asarray(ds[share.dims[0]]), {"lw": 1, "color": style.COLORS["data"]}
+    ax.plot(place, 100 * share.values, drawstyle="steps-mid", **look)
     ax.set(
         xlabel=f"{share.dims[0]} [pix]",
         ylabel="replaced light [%]",
         ylim=(0, None),
-        xlim=(0, share.size - 1),
+        xlim=(place[0], place[-1]),
     )
+    ax.set_title(f"mean of the lines {100 * float(share.mean()):.2g} %", fontsize=9)
     return ax

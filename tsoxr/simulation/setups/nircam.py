@@ -3,7 +3,8 @@
 The grism's throughputs are formulae fitted to in-flight calibrations: F322W2 to the curve that
 M. Mansfield published for the early-release programme (rms 2.6%, 8% at the blue edge), F444W
 to the sensitivity of module A by F. Sun (2022) times wavelength (rms 1.0%). Tilt and bend of
-the traces are those that Sun's polynomials give for the field point of the subarrays. The
+the traces (`tsoxr.kernels.trace_nominal`) are those that Sun's polynomials give for the field
+point of the subarrays. The
 profile across dispersion is diffraction at 4 um, stretched in proportion to wavelength. The sky
 follows Sun's median backgrounds within 0.9%: the grism sends the light of the field outside
 the subarray through the filter's edges, so it falls towards one side. Levels of the sky,
@@ -17,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from tsoxr.kernels.trace_nominal import NOMINAL_TRACES, center_at
 from tsoxr.kernels.wavelength import NOMINAL, wavelength_at
 from tsoxr.simulation.clock import Readout, nir_readout
 from tsoxr.simulation.instruments import (
@@ -81,7 +83,7 @@ def nircam_grism(choice: Choice) -> Setup:
     name = str(pick(mode, "filter", choice.filter, ("F322W2", "F444W")))
     pick(mode, "pupil", choice.pupil, ("GRISMR",))
     outputs = int(pick(mode, "n_outputs", choice.n_outputs, (4, 1)))
-    dispersion = NOMINAL[f"{mode}/{name}"]
+    dispersion, trace = NOMINAL[f"{mode}/{name}"], NOMINAL_TRACES[f"{mode}/{name}"]
     shape = (STRIPES[subarray], DETECTOR_SIZE)
     return Setup(
         mode=mode,
@@ -94,7 +96,7 @@ def nircam_grism(choice: Choice) -> Setup:
             (
                 Trace(
                     wavelength=lambda pixel: wavelength_at(dispersion, pixel),
-                    center=_CENTERS[name],
+                    center=lambda pixel: center_at(trace, pixel),
                     width=lambda wave: _line_at_4um()[1] * wave / 4.0,
                     throughput=_THROUGHPUTS[name],
                     profile=_line_at_4um()[0],
@@ -220,16 +222,6 @@ def _line_at_4um() -> tuple[Profile, float]:
     return sampled_profile(distance / width, light), float(width)
 
 
-def _center_f322w2(pixel: np.ndarray) -> np.ndarray:
-    u = pixel - 1571.0
-    return 33.4 - 3.38e-3 * u - 1.07e-6 * u**2
-
-
-def _center_f444w(pixel: np.ndarray) -> np.ndarray:
-    u = pixel - 945.0
-    return 35.0 - 2.00e-3 * u - 1.13e-6 * u**2
-
-
 def _between(wave: np.ndarray, blue: tuple[float, float], red: tuple[float, float]) -> np.ndarray:
     """Return a window with soft edges: place and width of each, um."""
     return (
@@ -265,6 +257,5 @@ def _sky_f444w(shape: tuple[int, int]) -> np.ndarray:
     return np.broadcast_to(_smaller(1.0009 + 0.0 * u, left, 0.037), shape)
 
 
-_CENTERS: dict[str, Function] = {"F322W2": _center_f322w2, "F444W": _center_f444w}
 _THROUGHPUTS: dict[str, Function] = {"F322W2": _throughput_f322w2, "F444W": _throughput_f444w}
 _SKIES = {"F322W2": _sky_f322w2, "F444W": _sky_f444w}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from tsoxr.kernels.trace_nominal import VISIT_WHEEL
 from tsoxr.simulation.clock import nir_readout
 from tsoxr.simulation.instruments import Choice, Electronics, Setup, Spectrograph, pick
 from tsoxr.simulation.setups import soss
@@ -72,7 +73,7 @@ def niriss_soss(choice: Choice) -> Setup:
             "EXP_TYPE": "NIS_SOSS",
             "FILTER": band,
             "PUPIL": "GR700XD",
-            "PWCPOS": 245.76,
+            "PWCPOS": VISIT_WHEEL,
         },
     )
 

@@ -2,10 +2,11 @@
 
 Compact formulae fitted to public calibrations and to frames of WASP-39 (programme 1366):
 
-- traces: Chebyshev series in the column, to traces measured on that visit; order 1 within
+- traces: those of `tsoxr.kernels.trace_nominal`, fitted to that visit; order 1 within
   0.2 pixel of the median of five published ones, order 2 within 1.1 pixel of it, order 3
   within 0.7 pixel of the mean of two, where these are bright, and 1.6 pixels from the
-  in-flight SPECTRACE reference 0023 elsewhere (that visit is turned from it by 0.05 degrees);
+  in-flight SPECTRACE reference 0023 elsewhere (that visit is turned from it by 0.05 degrees).
+  The pupil wheel stands where it turns the reference trace into that visit's;
 - throughput, photons to electrons: Chebyshev series of its logarithm over the range of
   `tsoxr.kernels.wavelength.NOMINAL`, to SPECTRACE 0023; standard deviation 0.6, 2.4 and 4.9%
   for orders 1, 2 and 3 where it exceeds 2% of its peak, largest departure 3, 18 and 18%.
@@ -31,18 +32,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from tsoxr.kernels.trace_nominal import COMMANDED, NOMINAL_TRACES, VISIT_WHEEL, center_at
 from tsoxr.kernels.wavelength import NOMINAL, pixel_at, wavelength_at
 from tsoxr.simulation.instruments import Trace
 from tsoxr.simulation.profiles import Profile, sampled_profile
 
 __all__ = ["CONTRAST", "field_stars", "order_trace", "sky_pattern"]
-
-TRACES = {
-    1: (61.124, -12.292, 16.726, 6.633, 2.524, 0.854, 0.278, 0.087, 0.061),
-    2: (171.218, 121.82, 75.461, 28.992, 9.414, 2.501),
-    3: (319.855, 252.037, 92.264, 15.105),
-}
-"""Row in SUBSTRIP256 against (column - 1024) / 1024."""
 
 LOG_THROUGHPUTS = {
     1: (-1.41, -0.487, -0.274, 0.271, -0.17, 0.036, 0.004, -0.027),
@@ -100,12 +95,13 @@ def order_trace(order: int, band: str, first_row: int, n_rows: int) -> Trace:
     n_rows : int
         Rows that see light; what falls beyond them is lost.
     """
-    relation = NOMINAL[f"niriss-soss/{order}"]
+    relation, trace = NOMINAL[f"niriss-soss/{order}"], NOMINAL_TRACES[f"niriss-soss/{order}"]
+    wheel = VISIT_WHEEL - COMMANDED
     lowest, highest = relation.wavelength_range
     profile = soss_profile()
 
     def center(pixel: np.ndarray) -> np.ndarray:
-        return chebyshev.chebval((pixel - 1024.0) / 1024.0, TRACES[order]) - first_row
+        return center_at(trace, pixel, wheel=VISIT_WHEEL) - first_row
 
     def width(wave: np.ndarray) -> np.ndarray:
         constant, slope = FULL_WIDTHS[order]
@@ -120,7 +116,7 @@ def order_trace(order: int, band: str, first_row: int, n_rows: int) -> Trace:
         return below[1] - below[0]
 
     def wavelength(pixel: np.ndarray) -> np.ndarray:
-        wave = wavelength_at(relation, pixel)
+        wave = wavelength_at(relation, pixel, wheel=wheel)
         dark = (kept(pixel, wave) < LEAST_SHARE) | (pixel < 4) | (pixel > 2043)
         if band == "F277W":
             dark |= wave < F277W_DARK
@@ -131,7 +127,7 @@ def order_trace(order: int, band: str, first_row: int, n_rows: int) -> Trace:
         out = np.exp(chebyshev.chebval(scaled, LOG_THROUGHPUTS[order]))
         if band == "F277W":
             out *= F277W_PEAK / (1.0 + np.exp(-(wave - F277W_EDGE) / F277W_SCALE))
-        return out * kept(pixel_at(relation, wave), wave)
+        return out * kept(pixel_at(relation, wave, wheel=wheel), wave)
 
     return Trace(wavelength, center, width, throughput, order, profile)
 
