@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import norm
 
 import tsoxr
-from tsoxr import summary, testing
+from tsoxr import judged, summary, testing
+from tsoxr.steps.refine_wavelength import ENOUGH
 
 QUIET = ("photon", "read", "flat", "background", "jitter", "hits", "bad_pixels")
 STEPS = (
@@ -112,3 +113,7 @@ def test_lazy_data_give_the_same_table(exposure, cube):
 def test_detector_steps_have_generic_rows():
     ramps = testing.example("ramps").tso.flag_saturation()
     assert "flag_saturation" in set(ramps.tso.summary()["step"])
+
+
+def test_lines_are_judged_as_they_are_used():
+    assert judged.LINES == ENOUGH

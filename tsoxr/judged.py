@@ -16,6 +16,7 @@ __all__ = ["AS_PREDICTED", "STEPS", "Row", "noise_share", "parameter", "scatter"
 
 AS_PREDICTED = (0.9, 1.1)
 FLAT = 0.1  # pix: scatter about a trace, above which a reduction should be looked at
+LINES = 4.0  # sigma: significance of lines that move the wavelengths
 FEWEST = 12  # differences, below which a scatter says nothing
 LIGHT_TIME = 3.0  # s: by which the Lagrange point is off at most
 VERDICTS = ("bright", "dark", "noisy", "jumping", "known")
@@ -168,8 +169,8 @@ def _refine_wavelength(ds: xr.Dataset) -> Iterator[Row]:
         return
     terms = ("significance", "shift", "shift_error", "reduced_chi2")
     seen, shift, error, chi2 = (float(ds[f"refine_wavelength_{n}"]) for n in terms)
-    yield Row("significance of the lines", seen, "sigma", low=5.0)
-    what = "shift" if seen >= 5.0 else "shift, not applied"
+    yield Row("significance of the lines", seen, "sigma", low=LINES)
+    what = "shift" if seen >= LINES else "shift, not applied"
     yield Row(what, shift, "pix", expected=f"error {error:.2g}")
     yield Row("chi-squared over degrees of freedom", chi2)
 
