@@ -28,6 +28,11 @@ WITH = {
     "subtract_reset_anomaly": ("miri-lrs", "reset_anomaly"),
 }
 """Steps that need a source of noise beside the standard ones to show anything: mode, source."""
+RATES = {
+    "flag_contaminants": {"mode": "niriss-soss", "n_integrations": 3},
+    "photometry": {"mode": "nircam-imaging", "n_integrations": 60},
+}
+"""Steps of the rate level that only some modes have, and the exposure on which they are drawn."""
 CHAIN = Path(__file__).parents[1] / "examples" / "chain.py"
 
 
@@ -36,6 +41,9 @@ def arguments(name: str, ds: xr.Dataset) -> dict[str, Any]:
     if name == "mark_transit":
         time = ds["time"]
         return {"t0": float(time.mean()), "duration": 0.4 * float(time[-1] - time[0])}
+    if name == "flag_contaminants":
+        other = tsoxr.simulation.exposure("niriss-soss", filter="F277W", n_integrations=3, seed=2)
+        return {"frame": other.rates()}
     if name == "align":
         return {"shift": np.linspace(-0.1, 0.1, ds.sizes["time"])}
     if name == "use_references":
@@ -63,6 +71,10 @@ def results() -> Iterator[tuple[str, xr.Dataset | Exception]]:
             noise = (*tsoxr.simulation.SETS["standard"], source)
             given = {"n_integrations": 60, "seed": 1, "noise": noise}
             yield name, _applied(name, tsoxr.simulate(mode, kind="ramps", **given))
+            continue
+        if name in RATES:
+            exposure = tsoxr.simulation.exposure(**RATES[name], seed=1)
+            yield name, _applied(name, exposure.rates())
             continue
         start = next((of_kind[k] for k in kinds if k in of_kind), None)
         made = _applied(name, testing.example(kinds[0], MODE) if start is None else start)
