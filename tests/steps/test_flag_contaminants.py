@@ -123,7 +123,7 @@ def test_frame_of_another_place_is_refused(science, field):
 
 def test_plot(part):
     out = part.tso.flag_contaminants(positions=[(900.0, 50.0)])
-    assert "clusters" in out.tso.plot.flag_contaminants().get_title()
+    assert "pieces" in out.tso.plot.flag_contaminants().get_title()
 
 
 @pytest.mark.real_data

@@ -244,7 +244,8 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     median = np.asarray(_rates.median_frame(unflagged).transpose("y", "x"))
     style.image(ax, median, extent=extent, label=style.label_of(ds["rate"], "median rate"))
     ax.set(
-        ylabel="y [pix]", title=f"{_count(mask)} clusters, {100 * mask.mean():.2g} % of the pixels"
+        ylabel="y [pix]",
+        title=f"{100 * mask.mean():.2g} % of the pixels flagged, in {_count(mask)} pieces",
     )
     panels = [ax]
     if below is not None:
