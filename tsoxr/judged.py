@@ -16,7 +16,7 @@ __all__ = ["AS_PREDICTED", "STEPS", "Row", "noise_share", "parameter", "scatter"
 
 AS_PREDICTED = (0.9, 1.1)
 FLAT = 0.1  # pix: scatter about a trace, above which a reduction should be looked at
-LINES = 4.0  # sigma: significance of lines that move the wavelengths
+LINES = 5.0  # sigma: significance of lines that move the wavelengths
 FEWEST = 12  # differences, below which a scatter says nothing
 LIGHT_TIME = 3.0  # s: by which the Lagrange point is off at most
 VERDICTS = ("bright", "dark", "noisy", "jumping", "known")

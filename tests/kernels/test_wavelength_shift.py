@@ -103,7 +103,7 @@ def test_a_continuum_that_is_not_followed_is_no_line():
     parts = kernel.line_parts(flux, wave, lines, width=2.5, reach=6.0, degree=6)
     found = kernel.measure(flux, np.ones(400), parts, reach=6.0)
     assert found.reduced_chi2 > 100
-    assert found.significance < 4.0
+    assert found.significance < 5.0
 
 
 def test_wrong_errors_do_not_shrink_the_uncertainty():
@@ -151,9 +151,8 @@ def test_hydrogen_of_a_real_star(real_data_dir, team):
     lines = hydrogen_lines(1.0, 1.3)[[0, 1, 2]]
     parts = kernel.line_parts(flux[order], wave[order], lines, width=3.0, reach=6.0, degree=12)
     found = kernel.measure(flux[order], error, parts, reach=6.0)
-    # residuals, other lines of the star, are alike over three pixels and make errors twice as large
-    assert found.significance > 4.0
-    assert found.shift_error < 0.4
+    assert found.significance > 5.0
+    assert found.shift_error < 0.3
     assert abs(found.shift) < 2.0  # scales of different teams; they differ by 1.7 pixels
 
 

@@ -233,8 +233,8 @@ def measure(
     -------
     Shift
         ``wavelength(x + shift + stretch t)`` of the old scale belongs to pixel x. Errors are
-        scaled by the square root of chi-squared over freedom, times the length over which
-        residuals are alike, where that exceeds one: a model which does not fit makes them larger,
+        the square root of chi-squared over freedom, or of the same in the pixels that tell the shift
+        times the length over which residuals are alike, where that is more than noise: a model which does not fit makes them larger,
         and a continuum that it cannot follow is no line. ``significance`` is that of the moving
         parts at the best shift against those at the median of all shifts, sigma, with the same
         scale; 0 where the best lies beyond ``reach``.
@@ -250,11 +250,12 @@ def measure(
         place[:n_fitted] += change
         if np.abs(change).max() < 1e-5:
             break
-    best, fitted, _ = solver.at(*place)
+    best, fitted, derivative = solver.at(*place)
     _, covariance = solver.step(place[0], place[1], stretch)
     freedom = max(int(solver.good.sum()) - parts.still.shape[0] - n_fitted, 1)
     reduced = best / freedom
-    misfit = max(reduced * _correlation_length((solver.flux - fitted) * solver.weight), 1.0)
+    local = _misfit((solver.flux - fitted) * solver.weight, derivative * solver.weight)
+    misfit = max(reduced, local, 1.0)
     errors = np.sqrt(np.maximum(np.diag(covariance), 0.0) * misfit)
     gain = (np.median(chi2) - best) / misfit
     return Shift(
@@ -266,6 +267,19 @@ def measure(
         reduced_chi2=float(reduced),
         fitted=fitted,
     )
+
+
+def _misfit(residual: np.ndarray, derivative: np.ndarray) -> float:
+    """Return by what factor the variance of a shift exceeds that of white noise, (pixel,) each.
+
+    Residuals count as their pixels do in the shift, and as often as neighbours are alike (as in the
+    covariances of Newey & West 1987, Econometrica 55, 703). 1 where noise may do the same.
+    """
+    weight = derivative**2 / max(float(np.mean(derivative**2)), 1e-300)
+    alike = residual * np.sqrt(weight)
+    mean = float(np.mean(alike**2))
+    chance = 1.0 + 3.0 * np.sqrt(2.0 * np.mean(weight**2) / residual.size)
+    return mean * _correlation_length(alike) if mean > chance else 1.0
 
 
 def _correlation_length(residual: np.ndarray) -> float:

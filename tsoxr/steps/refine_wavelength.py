@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["refine_wavelength"]
 
-ENOUGH = 4.0
-"""Significance below which nothing is shifted, sigma: of 25 independent trials of noise one in 600 exceeds it."""
+ENOUGH = 5.0
+"""Significance below which nothing is shifted, sigma."""
 
 HALF_WIDTH = 8
 """Pixels of each line on both sides of the trace, where it is known."""
@@ -90,8 +90,8 @@ def refine_wavelength(
     Notes
     -----
     Errors are those of least squares with the errors of the median spectrum, enlarged where
-    the model does not fit, and by the length over which its residuals are alike. Below a significance
-    of 4 nothing is shifted. A shift common to all lines cannot be told from ``velocity``.
+    the model does not fit in the pixels that tell the shift, and by the length over which its residuals are alike.
+    Below a significance of 5 nothing is shifted. A shift common to all lines cannot be told from ``velocity``.
 
     Examples
     --------
