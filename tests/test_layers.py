@@ -10,7 +10,18 @@ import pytest
 ROOT = Path(__file__).parents[1] / "tsoxr"
 LAYERS = [
     {"kernels"},
-    {"errors", "options", "progress", "workers", "reuse", "streaming", "dq", "schema", "modes"},
+    {
+        "errors",
+        "options",
+        "progress",
+        "workers",
+        "reuse",
+        "streaming",
+        "dq",
+        "schema",
+        "mode_table",
+        "modes",
+    },
     {"history", "deferred", "lazy", "chunks", "memory", "judged", "summary", "ephemeris", "times"},
     {"checks"},
     {"registry"},
