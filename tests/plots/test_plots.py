@@ -158,7 +158,7 @@ def test_picture_of_the_trace_shows_what_is_left(mode):
 def test_picture_of_outliers_has_the_share_of_noise():
     ds = testing.example("rates").tso.flag_outliers(sigma=3.0)
     labels = [t.get_text() for t in ds.tso.plot.flag_outliers().get_legend().get_texts()]
-    assert f"noise alone: about {1e6 * 0.0026998:.0f}" in labels
+    assert f"noise alone: at most {1e6 * 0.0026998:.0f}" in labels
 
 
 def test_picture_of_lines_says_when_nothing_was_moved():

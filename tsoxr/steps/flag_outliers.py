@@ -198,7 +198,7 @@ def _plot(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.axhline(share.mean(), color=style.COLORS["after"], lw=1, label=f"mean: {share.mean():.0f}")
     noise = 1e6 * summary.noise_share(float(summary.parameter(ds, "flag_outliers", "sigma")))
     ax.axhline(
-        noise, color=style.COLORS["model"], lw=1, ls="--", label=f"noise alone: about {noise:.0f}"
+        noise, color=style.COLORS["model"], lw=1, ls="--", label=f"noise alone: at most {noise:.0f}"
     )
     ax.legend(fontsize="small", ncol=2, loc="upper right")
     ax.set(xlabel="time since start [h]", ylabel="flagged pixels [ppm]")
