@@ -170,3 +170,14 @@ def test_a_table_is_a_model(g395h, tmp_path):
 def test_bad_models(g395h, model, options, error, message):
     with pytest.raises(error, match=message):
         g395h.tso.refine_wavelength(model, **options)
+
+
+@pytest.mark.parametrize(
+    "mode", ["miri-lrs", "nirspec-prism", "nircam-grism", "niriss-soss", "nirspec-g395m"]
+)
+def test_the_shape_of_a_spectrum_is_no_line(mode):
+    """Edges of bandpasses leave waves of many sigma, which are not where lines are sought, or longer."""
+    smooth = tsoxr.simulate(mode, kind="rates", n_integrations=6, seed=1).tso.find_trace()
+    out = smooth.tso.refine_wavelength()
+    assert float(out["refine_wavelength_significance"]) < 5
+    np.testing.assert_array_equal(out["wavelength"], smooth["wavelength"])
