@@ -3,7 +3,8 @@
 Raw NIRSpec PRISM ramps and their references are written to files, and reduced to rates by a
 fresh interpreter with nothing but defaults, lazily, as a user would: with an empty cache of compiled
 kernels, and again with the cache that this has filled. The times are from opening the files
-to rates in memory; those of Python's start and of imports stand beside. The second table says
+to rates in memory; those of Python's start and of imports stand beside. The second table goes on to white
+light, step by step (elapsed times). The third says
 for which kernels the compiler worked, by module (numba's own events, without what nested
 functions took), and how often: more compilations than functions are for several types of data.
 """
@@ -48,18 +49,30 @@ class Timer(event.Listener):
 
 timer = Timer()
 event.register("numba:compile", timer)
-raw, references, steps = sys.argv[1:4]
+raw, references, steps, then = sys.argv[1:5]
 tsoxr.set_options(progress=False)
 start, used = time.perf_counter(), time.process_time()
 ds = tsoxr.open(raw).tso.use_references(references)
 for name in steps.split(","):
     ds = getattr(ds.tso, name)()
 assert ds["rate"].chunks is None
-print(json.dumps({
-    "elapsed": time.perf_counter() - start, "processor": time.process_time() - used, "imports": imports,
+spent = {"elapsed": time.perf_counter() - start, "processor": time.process_time() - used}
+each = {}
+for name in then.split(","):
+    before = time.perf_counter()
+    ds = getattr(ds.tso, name)()
+    each[name] = time.perf_counter() - before
+print(json.dumps(spent | {
+    "imports": imports, "each": each,
     "modules": {k: [s, n, len(names)] for k, (s, n, names) in timer.found.items()},
 }))
 """
+
+LIGHT = (
+    "flag_bad_pixels", "flag_outliers", "subtract_background", "find_trace", "track", "extract",
+    "white_light",
+)  # fmt: skip
+"""Steps from rates to white light."""
 
 GROUPS = {
     "stripe": "clean_1overf", "jump": "flag_jumps", "ramp": "ramps: fit_ramps, part of flag_jumps",
@@ -94,7 +107,7 @@ def main() -> None:
         (raw,) = exposure.write(folder)
         exposure.write_references(folder / "refs")
         for state in ("empty cache", "full cache"):
-            arguments = raw, folder / "refs", ",".join(RAMPS)
+            arguments = raw, folder / "refs", ",".join(RAMPS), ",".join(LIGHT)
             runs[state] = ran(sys.executable, CHAIN, *arguments, NUMBA_CACHE_DIR=str(cache))
     header = ["from raw files to rates, s", "elapsed", "processor", "imports, elapsed"]
     rows = [
@@ -102,12 +115,14 @@ def main() -> None:
         for state, found in runs.items()
     ]
     print(table(header, rows), end="\n\n")
+    each = [[state, *(f"{found['each'][n]:.1f}" for n in LIGHT)] for state, found in runs.items()]
+    print(table(["from rates to white light, s", *LIGHT], each), end="\n\n")
     modules = runs["empty cache"]["modules"]
     print(table(["compiler at work for", "s", "compilations", "functions"], shares(modules)))
     if given.modules:
-        each = sorted(modules.items(), key=lambda item: -item[1][0])
+        longest = sorted(modules.items(), key=lambda item: -item[1][0])
         print()
-        print(table(["module", "s", "n", "functions"], [[k, *map(str, v)] for k, v in each]))
+        print(table(["module", "s", "n", "functions"], [[k, *map(str, v)] for k, v in longest]))
 
 
 if __name__ == "__main__":
