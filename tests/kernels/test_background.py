@@ -10,6 +10,7 @@ from tsoxr.kernels import background_levels as levels
 from tsoxr.kernels import background_template as shapes
 from tsoxr.kernels.background_spread import spread_wings
 from tsoxr.kernels.background_wings import light_of, wing_light
+from tsoxr.kernels.small import median_of_many
 
 N_T, N_Y, N_X = 40, 24, 30
 
@@ -358,7 +359,7 @@ def test_median_of_many_is_the_median(n, values):
     rng = np.random.default_rng(n)
     for _ in range(20):
         line = rng.integers(values, size=n).astype(float)  # with ties, and without
-        assert levels.median_of_many(line.copy(), n) == np.median(line)
+        assert median_of_many(line.copy(), n) == np.median(line)
 
 
 @pytest.mark.parametrize("darkest", [1.0, 0.4])

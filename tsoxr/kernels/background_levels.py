@@ -16,9 +16,9 @@ import numpy as np
 from tsoxr.kernels.background import MIN_PIXELS, medians
 from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.layout import time_blocks
-from tsoxr.kernels.small import solve_in_place
+from tsoxr.kernels.small import median_of_many, solve_in_place
 
-__all__ = ["level_variance", "line_levels", "median_of_many", "static_levels", "subtract_levels"]
+__all__ = ["level_variance", "line_levels", "static_levels", "subtract_levels"]
 
 ODD, EVEN = 0.47, 1.33
 """Variance of the median of n normal values over that of their mean: pi / 2 n / (n + this)."""
@@ -144,36 +144,6 @@ def _fit(place, values, n, work, n_terms):  # noqa: ANN001, ANN202 -- numba infe
     for k in range(n_terms):
         work[n_terms, k] /= unit
         unit *= reach
-
-
-@part(error_model="numpy")
-def median_of_many(values, n):  # noqa: ANN001, ANN201 -- numba infers the types
-    """Return the median of ``values[:n]``, at least one, which change places (Hoare's selection)."""
-    middle, low, high = n // 2, 0, n - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            high = j
-        elif middle >= i:
-            low = i
-        else:
-            break
-    if n % 2 == 1:
-        return values[middle]
-    below = values[0]
-    for i in range(1, middle):
-        below = max(below, values[i])
-    return 0.5 * (below + values[middle])
 
 
 def static_levels(

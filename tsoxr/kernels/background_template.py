@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tsoxr.kernels.background_levels import median_of_many
 from tsoxr.kernels.compiling import kernel
 from tsoxr.kernels.layout import time_blocks
+from tsoxr.kernels.small import median_of_many
 
 __all__ = ["scale_changes", "sides", "static_scales", "steepest", "step_line", "subtract_template"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tsoxr.kernels.compiling import kernel, part
-from tsoxr.kernels.stripe_statistics import median_of
+from tsoxr.kernels.small import median_of_many
 from tsoxr.kernels.stripes import clipped_mean
 
 __all__ = [
@@ -168,10 +168,10 @@ def _reference_levels(ramp, y, x, bounds, sigma, pedestal):  # noqa: ANN001, ANN
                 if n == 0 or (g == 0 and not pedestal):
                     continue
                 scratch[:n] = values[:n]
-                middle = median_of(scratch, n)
+                middle = median_of_many(scratch, n)
                 for k in range(n):
                     scratch[k] = abs(values[k] - middle)
-                limit = sigma * 1.4826 * median_of(scratch, n)
+                limit = sigma * 1.4826 * median_of_many(scratch, n)
                 levels[t, g, c] = (
                     levels[t, 0, c] * (g > 0) + clipped_mean(values, n, scratch, limit)[0]
                 )

@@ -12,11 +12,10 @@ cost of a copy of some integrations at a time.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.layout import time_blocks
-from tsoxr.kernels.small import INNER
 
 __all__ = [
     "aperture_weights",
@@ -202,8 +201,8 @@ def weighted_sum(
         lines = slice(lit[0], lit[-1] + 1) if lit.size else slice(0, 0)
         cubes = tuple(cube[:, lines] for cube in cubes)
         weight, share, spans = weight[lines], share[lines], spans[lines]
-    for part, samples in time_blocks(*cubes):
-        results = tuple(a[part] for a in out)
+    for times, samples in time_blocks(*cubes):
+        results = tuple(a[times] for a in out)
         static = (weight, share, *sums, *levels)
         _sum(samples, static, spans, np.array(bits, np.uint32), float(min_fraction), results)
     return out
@@ -217,7 +216,7 @@ def _spans(weight: np.ndarray) -> np.ndarray:
     return np.stack([first, last], axis=1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _sum(
     samples: tuple[np.ndarray, ...],
     static: tuple[np.ndarray, ...],
@@ -275,7 +274,7 @@ def _sum(
             missing[t, x] = 1.0 - measured if measured < 1.0 else 0.0
 
 
-@numba.njit(**INNER)
+@part()
 def _verdict(left: float, measured: float, bits: np.ndarray, min_fraction: float) -> np.uint32:
     """Return the flags of a value from the shares of its light that are used and measured."""
     flag = np.uint32(0)

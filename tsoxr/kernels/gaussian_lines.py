@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
-from tsoxr.kernels.compiling import kernel
-from tsoxr.kernels.small import INNER, solve_in_place
+from tsoxr.kernels.compiling import kernel, part
+from tsoxr.kernels.small import solve_in_place
 
 __all__ = ["GAUSSIAN", "fit_gaussians", "solved"]
 
@@ -105,7 +104,7 @@ def _fit_lines(lines, errors, ends, half_width, room, out):  # noqa: ANN001, ANN
                 out[x, 4] = math.sqrt(step[1])
 
 
-@numba.njit(**INNER)
+@part()
 def _normal(line, error, ends, p, system):  # noqa: ANN001, ANN202 -- numba infers the types
     """Fill the normal equations (5, 4) at the parameters; return chi squared and number of pixels."""
     for i in range(5):
@@ -129,7 +128,7 @@ def _normal(line, error, ends, p, system):  # noqa: ANN001, ANN202 -- numba infe
     return chi2, n
 
 
-@numba.njit(**INNER)
+@part()
 def _solve_damped(normal, right, damping, work, out):  # noqa: ANN001, ANN202 -- numba infers the types
     """Solve into ``out`` (n,); ``work`` (n + 1, n) takes the scaled equations and their scale."""
     n = out.size
@@ -149,7 +148,7 @@ def _solve_damped(normal, right, damping, work, out):  # noqa: ANN001, ANN202 --
         out[i] *= work[n, i]
 
 
-@numba.njit(**INNER)
+@part()
 def solved(normal, right, damping):  # noqa: ANN001, ANN201 -- numba infers the types
     """Solve normal equations with Levenberg's damping; NaN where a parameter has no weight.
 

@@ -7,12 +7,11 @@ they explain of a frame, its light and its shift, is taken off first.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.layout import row_blocks
 from tsoxr.kernels.medians import median_by_counting
-from tsoxr.kernels.small import INNER
 
 __all__ = [
     "class_factors",
@@ -44,7 +43,7 @@ LEAST_FACTOR = 0.5
 """Noise below this part of the prediction is not believed."""
 
 
-@numba.njit(**INNER)
+@part()
 def median_of(values, n, scratch):  # noqa: ANN001, ANN201 -- numba infers the types
     """Return the median of values[:n], finite float32."""
     few = min(n, 8)
@@ -72,13 +71,13 @@ def masked_median(values: np.ndarray, unusable: np.ndarray) -> np.ndarray:
         NaN where no sample is usable.
     """
     median = np.full(values.shape[1:], np.nan, np.float32)
-    for rows, (part, lost) in row_blocks(values, unusable):
-        found = np.empty((BLOCK + 1, len(part)), np.float32)
-        _masked_median(part, lost, found, np.empty(BLOCK, np.int64), median[rows])
+    for rows, (some, lost) in row_blocks(values, unusable):
+        found = np.empty((BLOCK + 1, len(some)), np.float32)
+        _masked_median(some, lost, found, np.empty(BLOCK, np.int64), median[rows])
     return median
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _masked_median(values, unusable, found, count, median):  # noqa: ANN001, ANN202 -- numba infers
     """Fill ``median`` (y, x); ``found`` (BLOCK + 1, time) float32 and ``count`` (BLOCK,) are room."""
     n_times, n_rows, n_columns = values.shape
@@ -230,6 +229,6 @@ def _class_medians(ratio: np.ndarray, error: np.ndarray) -> np.ndarray:
     if ratio.size == 0:
         return common
     parts = int(np.clip(ratio.size // MIN_CLASS, 1, CLASSES))
-    for part in np.array_split(np.argsort(error, kind="stable"), parts):
-        common[part] = np.median(ratio[part])
+    for alike in np.array_split(np.argsort(error, kind="stable"), parts):
+        common[alike] = np.median(ratio[alike])
     return np.maximum(common, LEAST_FACTOR)

@@ -14,13 +14,12 @@ left are counted one by one.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.layout import row_blocks
 from tsoxr.kernels.outliers_few import MIN_NEIGHBOURS, marked, n_usable, off_around, spans, widening
 from tsoxr.kernels.outliers_frames import FAINT, UNKNOWN
-from tsoxr.kernels.small import INNER
 
 __all__ = ["BY_BOTH", "BY_SPACE", "BY_TIME", "search"]
 
@@ -70,18 +69,18 @@ def search(
     least = np.float32(sigma * np.sqrt(1.0 + 0.5 * np.pi / length))
     settings = (least, float(sigma), length // 2, n_rounds, margin, test)
     found = np.zeros(rate.shape, np.int8)
-    for rows, (part, own, lost) in row_blocks(rate, error, unusable):
+    for rows, (some, own, lost) in row_blocks(rate, error, unusable):
         whole = rows.stop - rows.start == rate.shape[1]
-        marks = found if whole else np.zeros(part.shape, np.int8)
+        marks = found if whole else np.zeros(some.shape, np.int8)
         images_here = np.ascontiguousarray(images[:, rows])
-        _search(part, own, lost, fits, images_here, near, wide, settings, marks)
+        _search(some, own, lost, fits, images_here, near, wide, settings, marks)
         found[:, rows] = marks
     if test != BY_TIME:
         _ask_the_frame(rate, error, unusable, fits, images, limits, found)
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _search(rate, error, unusable, fits, images, near, wide, settings, found):  # noqa: ANN001, ANN202 -- numba
     """Mark the samples that lie off their neighbours, block by block of each line."""
     n_times, n_rows, n_columns = rate.shape
@@ -102,7 +101,7 @@ def _search(rate, error, unusable, fits, images, near, wide, settings, found):  
                             v[t, k] = np.nan
 
 
-@numba.njit(**INNER)
+@part()
 def _gather(rate, error, unusable, fits, images, wide, at, out):  # noqa: ANN001, ANN202 -- numba
     """Fill a block of ``out`` with what the fits leave of the samples, and with their widths."""
     (y, x), (v, w) = at, out
@@ -121,7 +120,7 @@ def _gather(rate, error, unusable, fits, images, wide, at, out):  # noqa: ANN001
                     w[t, k] *= wide[t]
 
 
-@numba.njit(**INNER)
+@part()
 def _one_round(v, w, size, images, y, x, near, settings, marks):  # noqa: ANN001, ANN202 -- numba
     """Test every sample of a block; fill ``marks`` (time, BLOCK), return how many are not 0."""
     least, sigma, needed, _, margin, test = settings
@@ -149,7 +148,7 @@ def _one_round(v, w, size, images, y, x, near, settings, marks):  # noqa: ANN001
     return n_new
 
 
-@numba.njit(**INNER)
+@part()
 def _dismiss(v, width, t, low, high, least, open_cases):  # noqa: ANN001, ANN202 -- numba
     """Count down ``open_cases`` (BLOCK,), the neighbours needed within the limit, to 0 at best."""
     here, missing, d = v[t], np.int64(open_cases[0]), 1
@@ -163,7 +162,7 @@ def _dismiss(v, width, t, low, high, least, open_cases):  # noqa: ANN001, ANN202
         d += 1
 
 
-@numba.njit(**INNER)
+@part()
 def _verdict(v, k, t, low, high, width):  # noqa: ANN001, ANN202 -- numba
     """Return +1, -1 or 0 as most neighbours lie beyond the limit, and their number; v (time, BLOCK)."""
     n = 0

@@ -7,11 +7,11 @@ in this integration. Shapes as in `tsoxr.kernels.outliers`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from tsoxr.kernels import bad_pixels_expected
-from tsoxr.kernels.small import INNER, median_of_few
+from tsoxr.kernels.compiling import kernel, part
+from tsoxr.kernels.small import median_of_few
 
 __all__ = ["METHODS", "fill_static", "replace"]
 
@@ -105,7 +105,7 @@ def replace(
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def _replace(rate, error, unusable, wanted, fits, images, settings, near, out):  # noqa: ANN001, ANN202 -- numba
     """Do the work of `replace`; ``near`` is room for the samples of a window."""
     method, margin, along_x = settings
@@ -130,7 +130,7 @@ def _replace(rate, error, unusable, wanted, fits, images, settings, near, out): 
                     out[1, t - margin, y, x] = np.sqrt(variance + own**2)
 
 
-@numba.njit(**INNER)
+@part()
 def _from_time(cubes, unusable, fits, images, t, y, x, near):  # noqa: ANN001, ANN202 -- numba
     """Return the median of a pixel's usable neighbours in time, and its variance."""
     rate, error = cubes
@@ -148,7 +148,7 @@ def _from_time(cubes, unusable, fits, images, t, y, x, near):  # noqa: ANN001, A
     return median_of_few(near, n), variance / n * 0.5 * np.pi / (n + 1)
 
 
-@numba.njit(**INNER)
+@part()
 def _from_frame(rate, error, unusable, images, t, y, x, near_only, along_x):  # noqa: ANN001, ANN202 -- numba
     """Return the median frame's value scaled to pixels of this frame, and its variance."""
     n_rows, n_columns = rate.shape[1:]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tsoxr.kernels.stripe_statistics import median_of
+from tsoxr.kernels.small import median_of_many
 
 __all__ = ["FEWEST_GROUPS", "decay_of_levels", "parity_levels"]
 
@@ -63,7 +63,7 @@ def parity_levels(ramp, usable, parity):  # noqa: ANN001, ANN201 -- numba
                         n[p] += 1
             for p in range(2):
                 if n[p] > 0:
-                    out[t, g, p] = median_of(values[p], n[p])
+                    out[t, g, p] = median_of_many(values[p], n[p])
     return out
 
 

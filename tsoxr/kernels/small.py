@@ -6,22 +6,12 @@ takes longer than all that a first look at an exposure computes.
 
 from __future__ import annotations
 
-from typing import Any
+from tsoxr.kernels.compiling import part
 
-import numba
-
-__all__ = ["INNER", "median_of_few", "solve_in_place", "sort_few"]
-
-INNER: dict[str, Any] = {
-    "cache": True,
-    "nogil": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
-"""How to compile what only kernels call."""
+__all__ = ["median_of_few", "median_of_many", "solve_in_place", "sort_few"]
 
 
-@numba.njit(**INNER)
+@part()
 def sort_few(values, n):  # noqa: ANN001, ANN201 -- numba infers the types
     """Sort ``values[:n]``, up to some hundreds that are not NaN, in place.
 
@@ -36,14 +26,14 @@ def sort_few(values, n):  # noqa: ANN001, ANN201 -- numba infers the types
             values[j] = v
 
 
-@numba.njit(**INNER)
+@part()
 def median_of_few(values, n):  # noqa: ANN001, ANN201 -- numba infers the types
     """Return the median of ``values[:n]``, which are sorted in place; at least one, none NaN."""
     sort_few(values, n)
     return 0.5 * (values[(n - 1) // 2] + values[n // 2])
 
 
-@numba.njit(**INNER)
+@part()
 def solve_in_place(matrix, right, n):  # noqa: ANN001, ANN201 -- numba infers the types
     """Solve a symmetric positive definite system of ``n`` equations; the solution replaces ``right``.
 
@@ -59,3 +49,33 @@ def solve_in_place(matrix, right, n):  # noqa: ANN001, ANN201 -- numba infers th
         for k in range(j + 1, n):
             right[j] -= matrix[j, k] * right[k]
         right[j] /= matrix[j, j]
+
+
+@part()
+def median_of_many(values, n):  # noqa: ANN001, ANN201 -- numba infers the types
+    """Return the median of ``values[:n]``, at least one, which change places (Hoare's selection)."""
+    middle, low, high = n // 2, 0, n - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            high = j
+        elif middle >= i:
+            low = i
+        else:
+            break
+    if n % 2 == 1:
+        return values[middle]
+    below = values[0]
+    for i in range(1, middle):
+        below = max(below, values[i])
+    return 0.5 * (below + values[middle])

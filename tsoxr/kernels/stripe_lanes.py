@@ -14,8 +14,8 @@ import numpy as np
 
 from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.medians import HUGE, median_by_counting, median_of_lanes
+from tsoxr.kernels.small import median_of_many
 from tsoxr.kernels.stripe_lines import mean_within, variance_of
-from tsoxr.kernels.stripe_statistics import median_of
 from tsoxr.kernels.stripe_tiles import in_tiles
 
 __all__ = ["levels_side_by_side"]
@@ -82,7 +82,7 @@ def _one_lane(values, n, w, limit, by_median, moments, many, scratch):
         if many is not None:
             middle = median_by_counting(scratch[0], m, level, 0.2 * limit, scratch[1])
         else:
-            middle = np.float32(median_of(scratch[0], m))
+            middle = np.float32(median_of_many(scratch[0], m))
         if moments and not usual:
             level, variance = mean_within(scratch[0], m, middle, limit)
         level = middle if by_median else level

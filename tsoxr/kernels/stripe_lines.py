@@ -13,7 +13,7 @@ import numpy as np
 
 from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.medians import median_by_counting
-from tsoxr.kernels.stripe_statistics import median_of
+from tsoxr.kernels.small import median_of_many
 
 __all__ = ["clipped_mean", "levels_along", "mean_within", "subtracted", "variance_of"]
 
@@ -57,7 +57,7 @@ def clipped_mean(values, n, scratch, limit):
         return mean, squares / (n - 1) if n > 1 else 0.0
     for k in range(n):
         scratch[k] = values[k]
-    return mean_within(values, n, median_of(scratch, n), limit)
+    return mean_within(values, n, median_of_many(scratch, n), limit)
 
 
 @part(fastmath=FREE)

@@ -19,44 +19,12 @@ __all__ = [
     "level_statistics",
     "level_variance",
     "line_limits",
-    "median_of",
     "pixel_statistics",
     "variance_left",
 ]
 
 TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
-
-
-@kernel()
-def median_of(values, n):  # noqa: ANN001, ANN201 -- numba
-    """Return the median of ``values[:n]``, which are reordered (Hoare's selection)."""
-    low, high, middle = 0, n - 1, n // 2
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while values[j] > pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            high = j
-        elif middle >= i:
-            low = i
-        else:
-            break
-    upper = values[middle]
-    if n % 2 == 1:
-        return upper
-    lower = values[0]
-    for k in range(1, middle):
-        lower = values[k] if values[k] > lower else lower
-    return 0.5 * (lower + upper)
 
 
 @part()

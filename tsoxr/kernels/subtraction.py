@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from tsoxr.kernels.stripe_statistics import median_of
+from tsoxr.kernels.small import median_of_many
 
 __all__ = [
     "FEWEST",
@@ -102,7 +102,7 @@ def _spread(values, template, level, scale, n, scratch):  # noqa: ANN001, ANN202
     for k in range(0, n, step):
         scratch[m] = abs(values[k] - level - scale * template[k])
         m += 1
-    return 1.4826 * median_of(scratch, m)
+    return 1.4826 * median_of_many(scratch, m)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
@@ -283,5 +283,5 @@ def time_median_of(values):  # noqa: ANN001, ANN201 -- numba
                         line[x, count[x]] = value
                         count[x] += 1
             for x in range(n_x):
-                out[g, y, x] = median_of(line[x], count[x]) if count[x] > 0 else np.nan
+                out[g, y, x] = median_of_many(line[x], count[x]) if count[x] > 0 else np.nan
     return out
