@@ -15,6 +15,7 @@ from tsoxr.kernels.binning import scatter_over_error
 from tsoxr.lazy import is_lazy, static_from_sample
 from tsoxr.registry import note
 from tsoxr.steps import _rates
+from tsoxr.steps._extraction_methods import METHODS, weigh
 
 __all__ = [
     "accepted_flags",
@@ -81,57 +82,30 @@ def median_images(ds: xr.Dataset, space: str, along: str, accepted: int = 0) -> 
 
 
 def extraction_weights(
-    images: xr.DataArray, center: xr.DataArray, gain: xr.DataArray, settings: dict[str, Any]
+    ds: xr.Dataset,
+    images: xr.DataArray,
+    center: xr.DataArray,
+    gain: xr.DataArray,
+    settings: dict[str, Any],
 ) -> dict[str, xr.DataArray]:
     """Return weight, share and profile (space, along) and n_pixels (along), float64."""
     _, space, along = images.dims
     names = ("weight", "share", "profile", "n_pixels")
+    measure = METHODS[settings["method"]].extra
+    extra = [] if measure is None else [measure(ds)]
     made = xr.apply_ufunc(
-        _weigh,
+        weigh,
         images,
         center,
         gain.transpose(space, along),
-        kwargs=settings,
-        input_core_dims=[images.dims, [along], [space, along]],
+        *extra,
+        kwargs={"settings": settings},
+        input_core_dims=[images.dims, [along], [space, along], *(a.dims for a in extra)],
         output_core_dims=[[space, along]] * 3 + [[along]],
         dask="parallelized",
         output_dtypes=[np.float64] * 4,
     )
     return dict(zip(names, made, strict=True))
-
-
-def _weigh(
-    images: np.ndarray,
-    center: np.ndarray,
-    gain: np.ndarray,
-    *,
-    method: str,
-    half_width: float,
-    window: int | None,
-) -> tuple[np.ndarray, ...]:
-    """Make the static images of one exposure; weights take DN, profile and share are of electrons."""
-    median, error, count = images.astype(np.float64)
-    cover = kernel.coverage(center, median.shape[0], half_width)
-    if not cover.any():
-        raise TsoError(
-            f"extract: the trace lies outside the frame, between {np.nanmin(center):.1f} and "
-            f"{np.nanmax(center):.1f} of {median.shape[0]} pixels; run .tso.find_trace() again"
-        )
-    known = np.isfinite(gain) & (gain > 0)
-    gain = np.where(known, gain, 1.0)
-    variance = np.where(known, (error * gain) ** 2, np.nan)
-    noise = variance * profile_kernel.MEDIAN_VARIANCE / np.maximum(count, 1.0)
-    length = profile_kernel.window_for(center) if window is None else window
-    profile = profile_kernel.spatial_profile(
-        np.where(known, median * gain, np.nan), noise, cover, window=length
-    )
-    if method == "box":
-        weight, share = kernel.aperture_weights(profile, np.where(known, cover, 0.0))
-    else:
-        weight, share = kernel.optimal_weights(profile, variance, cover)
-    total = share.sum(axis=0)
-    scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-    return weight * gain * scale, share * scale, profile, cover.sum(axis=0)
 
 
 def sums(

@@ -23,13 +23,12 @@ from tsoxr.lazy import is_lazy
 from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
 from tsoxr.steps import _extraction, _levels, _rates
+from tsoxr.steps._extraction_methods import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["extract"]
-
-METHODS = ("optimal", "box")
 
 
 @step(
@@ -134,7 +133,7 @@ def extract(
     center = _extraction.bare(ds["trace_center"]) - _rates.first_position(ds, space)
     settings = {"method": method, "half_width": half_width, "window": profile_window}
     weights = _extraction.extraction_weights(
-        images, center, gain.broadcast_like(images.isel(image=0)), settings
+        ds, images, center, gain.broadcast_like(images.isel(image=0)), settings
     )
     level = _levels.of_spectra(ds, weights["weight"])
     sums = _extraction.sums(ds, weights, level[1] if level else None, min_fraction, accepted)
@@ -163,7 +162,7 @@ def extract(
 
 def _check(method: str, half_width: float, window: int | None, min_fraction: float) -> None:
     if method not in METHODS:
-        raise ValueError(f"extract: method={method!r}; it must be one of {METHODS}")
+        raise ValueError(f"extract: method={method!r}; it must be one of {tuple(METHODS)}")
     if not half_width > 0:
         raise ValueError(f"extract: half_width={half_width}; it must be above 0 pixels")
     if window is not None and window < 3:
