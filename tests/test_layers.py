@@ -20,15 +20,16 @@ LAYERS = [
         "dq",
         "schema",
         "mode_table",
+        "history_code",
         "modes",
     },
     {"history", "deferred", "lazy", "chunks", "memory", "judged", "summary", "ephemeris", "times"},
     {"checks"},
-    {"registry"},
+    {"registry", "trees"},
     {"io"},
     {"plots"},
     {"steps"},
-    {"depth", "replay", "accessor", "simulation", "testing"},
+    {"depth", "replay", "accessor", "tree_accessor", "simulation", "testing"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # replay opens a product, testing builds one: they may look at everything below and beside.

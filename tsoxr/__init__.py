@@ -20,7 +20,8 @@ from tsoxr.replay import replay
 if TYPE_CHECKING:
     from tsoxr import dq, modes, plots, simulation, steps, testing, times
     from tsoxr.io import concat, open, open_tree  # noqa: A004 -- tsoxr.open, as in xarray
-    from tsoxr.simulation import simulate
+    from tsoxr.simulation import simulate, simulate_tree
+    from tsoxr.steps.join import join
 
 __version__ = "0.1.0"
 
@@ -31,6 +32,7 @@ __all__ = [
     "TsoWarning",
     "concat",
     "dq",
+    "join",
     "modes",
     "open",
     "open_tree",
@@ -38,6 +40,7 @@ __all__ = [
     "replay",
     "set_options",
     "simulate",
+    "simulate_tree",
     "simulation",
     "steps",
     "testing",
@@ -46,9 +49,11 @@ __all__ = [
 
 _FUNCTIONS = {
     "concat": "tsoxr.io",
+    "join": "tsoxr.steps.join",
     "open": "tsoxr.io",
     "open_tree": "tsoxr.io",
     "simulate": "tsoxr.simulation",
+    "simulate_tree": "tsoxr.simulation",
 }
 _MODULES = ("dq", "modes", "plots", "simulation", "steps", "testing", "times")
 

@@ -18,8 +18,9 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from tsoxr import history, lazy, memory, modes, registry, schema, summary
+from tsoxr import history, lazy, memory, modes, registry, schema, summary, tree_accessor, trees
 from tsoxr.errors import SchemaError, TsoWarning
+from tsoxr.tree_accessor import TreeAccessor
 
 __all__ = ["PlotView", "TreeAccessor", "TsoAccessor", "install"]
 
@@ -69,7 +70,8 @@ class TsoAccessor:
 
     def __dir__(self) -> list[str]:
         kind = schema.kind_of(self._ds)
-        other = {s.name for s in registry.STEPS.values() if kind not in s.kinds}
+        every = [*registry.STEPS.values(), *trees.SPLITS.values()]
+        other = {s.name for s in every if kind not in s.kinds}
         return [name for name in object.__dir__(self) if name not in other]
 
     @property
@@ -275,52 +277,24 @@ class TsoAccessor:
         )
 
 
-class TreeAccessor:
-    """``tree.tso``: each step applied to every node of a DataTree that it takes.
-
-    Parameters
-    ----------
-    tree : xarray.DataTree
-        One detector or order per node.
-    """
-
-    __slots__ = ("_tree",)
-
-    def __init__(self, tree: xr.DataTree) -> None:
-        self._tree = tree
-
-    def save(self, path: str | Path) -> Path:
-        """Write the tree to netCDF; see `TsoAccessor.save`."""
-        from tsoxr import io
-
-        return io.save(self._tree, path)
-
-    def __repr__(self) -> str:
-        return "\n".join(
-            f"{node.path}: {summary.identity(node.to_dataset())}"
-            for node in self._tree.subtree
-            if node.has_data
-        )
-
-
 def _step(name: str) -> registry.Step:
-    if name not in registry.STEPS:
-        raise KeyError(f"no step is called {name!r}; steps are {sorted(registry.STEPS)}")
-    return registry.STEPS[name]
+    every = trees.registered()
+    if name not in every:
+        raise KeyError(f"no step is called {name!r}; steps are {sorted(every)}")
+    return every[name]
 
 
 @functools.cache
 def _attach_steps() -> None:
     """Give the accessors a method for each step and the plot view one for each plot."""
     registry.discover()
-    for name in registry.STEPS:
-        run = registry.STEPS[name].run
-        setattr(TsoAccessor, name, _method(run, "_ds"))
-        setattr(TreeAccessor, name, _tree_method(run, registry.STEPS[name]))
+    for name, spec in {**registry.STEPS, **trees.SPLITS}.items():
+        setattr(TsoAccessor, name, _method(spec.run, "_ds"))
     for name, picture in registry.PICTURES.items():
         setattr(PlotView, name, _picture_method(picture))
     for name, func in registry.DIAGNOSTICS.items():
         setattr(PlotView, name, _diagnostic_method(name, func))
+    tree_accessor.attach()
 
 
 def _method(func: Callable[..., Any], slot: str) -> Callable[..., Any]:
@@ -335,30 +309,6 @@ def _method(func: Callable[..., Any], slot: str) -> Callable[..., Any]:
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     method.__signature__ = signature.replace(parameters=[own, *rest])  # type: ignore[attr-defined]
     return method
-
-
-def _tree_method(run: Callable[..., Any], spec: registry.Step) -> Callable[..., Any]:
-    def on_tree(tree: xr.DataTree, *args: Any, **given: Any) -> xr.DataTree:
-        taken = {
-            node.path: node.to_dataset()
-            for node in tree.subtree
-            if node.has_data and schema.kind_of(node.to_dataset()) in spec.kinds
-        }
-        if not taken:
-            raise SchemaError(
-                f"{spec.name}() takes {' or '.join(spec.kinds)}; no node of this tree is that"
-            )
-        done = {path: run(ds, *args, **given) for path, ds in taken.items()}
-        return xr.DataTree.from_dict({**_other_nodes(tree, done), **done})
-
-    on_tree.__doc__ = run.__doc__
-    on_tree.__name__ = spec.name
-    on_tree.__signature__ = inspect.signature(run)  # type: ignore[attr-defined]
-    return _method(on_tree, "_tree")
-
-
-def _other_nodes(tree: xr.DataTree, done: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    return {n.path: n.to_dataset() for n in tree.subtree if n.has_data and n.path not in done}
 
 
 def _picture_method(picture: registry.Picture) -> Callable[..., Any]:

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from tsoxr import history, schema
+from tsoxr import history, modes, schema
 from tsoxr.errors import SchemaError, TsoError
 
 if TYPE_CHECKING:
     from tsoxr.registry import Step
 
-__all__ = ["check_kind", "check_mask", "check_needs", "check_once", "check_positive"]
+__all__ = [
+    "check_kind",
+    "check_mask",
+    "check_needs",
+    "check_once",
+    "check_optics",
+    "check_positive",
+    "fits_optics",
+]
 
 
 def check_kind(spec: Step, ds: xr.Dataset, steps: Mapping[str, Step]) -> None:
@@ -39,6 +47,30 @@ def check_kind(spec: Step, ds: xr.Dataset, steps: Mapping[str, Step]) -> None:
     else:
         hint = f"it comes before {kind} are made"
     raise SchemaError(f"{spec.name}() takes {takes}; this Dataset is {kind} ({hint})")
+
+
+def check_optics(spec: Step, ds: xr.Dataset, steps: Mapping[str, Step]) -> None:
+    """Raise SchemaError for images where a step takes dispersed light, and the other way."""
+    if fits_optics(spec, ds):
+        return
+    mode, kind = ds.attrs["tso_mode"], schema.kind_of(ds)
+    others = [
+        s.name
+        for s in steps.values()
+        if kind in s.kinds and s.to and s.imaging is not None and fits_optics(s, ds)
+    ]
+    does = "disperses the light" if spec.imaging else "does not disperse the light"
+    takes = "images" if spec.imaging else "dispersed light"
+    hint = f"; run .tso.{others[0]}() instead" if others and spec.to else ""
+    raise SchemaError(f"{spec.name}() takes {takes}; {mode} {does}{hint}")
+
+
+def fits_optics(spec: Step, ds: xr.Dataset) -> bool:
+    """Return whether a step is for the mode of the data: images, dispersed light, or any."""
+    mode, on_detector = ds.attrs.get("tso_mode"), schema.kind_of(ds) in ("ramps", "rates")
+    if spec.imaging is None or not on_detector or mode not in modes.names():
+        return True
+    return modes.get(str(mode)).imaging == spec.imaging
 
 
 def check_needs(spec: Step, ds: xr.Dataset, steps: Mapping[str, Step]) -> None:

@@ -18,11 +18,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from tsoxr import history_code
 from tsoxr.errors import TsoError
 
-__all__ = ["History", "append", "jsonable", "records"]
+__all__ = ["History", "append", "joined", "jsonable", "records"]
 
 ATTRIBUTE = "tso_history"
+SOURCE = "tso_source"
 
 
 def jsonable(value: Any) -> Any:  # noqa: PLR0911 -- one line per type
@@ -95,23 +97,56 @@ def append(attrs: Mapping[Any, Any], record: Mapping[str, Any]) -> str:
     return json.dumps([*records(attrs), jsonable(record)], ensure_ascii=False)
 
 
-def _literal(value: Any) -> str | None:
-    """Return a parameter as Python source, ``None`` where it was an object we no longer have."""
-    if isinstance(value, dict) and ({"array", "callable", "dataset", "object"} & value.keys()):
-        return None
-    if isinstance(value, list):
-        parts = [_literal(v) for v in value]
-        if any(p is None for p in parts):
-            return None
-        return (
-            "("
-            + ", ".join(p for p in parts if p is not None)
-            + ("," if len(parts) == 1 else "")
-            + ")"
-        )
-    if isinstance(value, float) and not np.isfinite(value):
-        return f'float("{value}")'
-    return repr(value)
+def joined(nodes: Mapping[str, Mapping[Any, Any]], record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attributes that tell how something was made of several nodes.
+
+    Parameters
+    ----------
+    nodes : mapping of str to mapping
+        Attributes of each node.
+    record : mapping
+        Record of what joined them.
+
+    Returns
+    -------
+    dict of str to str
+        History and source. Records that all nodes share, when they began with the same data, come
+        first; the record of joining holds under ``nodes`` what each of them has beyond these, and
+        its source where they began with different data.
+
+    Examples
+    --------
+    >>> attrs = {"tso_source": '"a.fits"', "tso_history": '[{"step": "extract"}]'}
+    >>> joined({"order1": attrs, "order2": attrs}, {"step": "join"})["tso_source"]
+    '"a.fits"'
+    """
+    done = {path: records(attrs) for path, attrs in nodes.items()}
+    texts = [attrs.get(SOURCE) for attrs in nodes.values()]
+    sources = [json.loads(text) if text else None for text in texts]
+    one = texts[0] is not None and len(set(texts)) == 1
+    shared = _n_shared(list(done.values())) if one else 0
+    own = {
+        path: {"records": found[shared:], **({} if one else {"source": source})}
+        for (path, found), source in zip(done.items(), sources, strict=True)
+    }
+    first = next(iter(done.values()))[:shared]
+    text = append({ATTRIBUTE: json.dumps(first, ensure_ascii=False)}, {**record, "nodes": own})
+    return {ATTRIBUTE: text, SOURCE: str(texts[0]) if one else json.dumps(_listed(sources))}
+
+
+def _n_shared(chains: list[list[dict[str, Any]]]) -> int:
+    """Return how many records all chains begin with."""
+    alike = [all(r == each[0] for r in each) for each in zip(*chains, strict=False)]
+    return alike.index(False) if False in alike else len(alike)
+
+
+def _listed(sources: list[Any]) -> list[Any]:
+    """Return the files, or what else data came from, of several sources as one list."""
+    listed: list[Any] = []
+    for source in sources:
+        items = source if isinstance(source, list) else [source]
+        listed += [item for item in items if item is not None and item not in listed]
+    return listed
 
 
 class History:
@@ -126,7 +161,7 @@ class History:
     def __init__(self, attrs: Mapping[Any, Any]) -> None:
         self._records = records(attrs)
         self._lost = "tso_kind" in attrs and ATTRIBUTE not in attrs
-        self._source = json.loads(attrs.get("tso_source", "null"))
+        self._source = json.loads(attrs.get(SOURCE, "null"))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -140,7 +175,7 @@ class History:
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per step: name, parameters (mode and derived ones marked), note."""
         rows = [
-            {"step": r["step"], "parameters": _parameters(r), "note": "; ".join(r.get("notes", []))}
+            {"step": r["step"], "parameters": _parameters(r), "note": "; ".join(_said(r))}
             for r in self._records
         ]
         return pd.DataFrame(rows, columns=["step", "parameters", "note"])
@@ -151,21 +186,11 @@ class History:
         An argument that was an array or a function stands as a comment, since its
         content is not in the record.
         """
-        lines = ["import tsoxr", "", f"ds = {self._opening()}"]
-        lines += [f"ds = ds.tso.{_call(r)}" for r in self._records]
-        return "\n".join(lines)
+        return "\n".join(["import tsoxr", "", *self.chain("ds")])
 
-    def _opening(self) -> str:
-        if isinstance(self._source, dict) and "simulate" in self._source:
-            given = dict(self._source["simulate"])
-            mode = given.pop("mode")
-            more = "".join(f", {k}={_literal(v)}" for k, v in given.items())
-            return f"tsoxr.simulate({mode!r}{more})"
-        return (
-            f"tsoxr.open({self._source!r})"
-            if self._source
-            else 'tsoxr.open("...")  # source unknown'
-        )
+    def chain(self, name: str) -> list[str]:
+        """Return the lines of code that make the variable ``name``."""
+        return history_code.chain(self._records, name, history_code.opening(self._source))
 
     def __repr__(self) -> str:
         if self._lost:
@@ -173,8 +198,7 @@ class History:
         if not self._records:
             return "no step applied yet"
         return "\n".join(
-            f"{i}. {r['step']}({_parameters(r)})"
-            + "".join(f"\n     {n}" for n in r.get("notes", []))
+            f"{i}. {r['step']}({_parameters(r)})" + "".join(f"\n     {n}" for n in _said(r))
             for i, r in enumerate(self._records, 1)
         )
 
@@ -184,11 +208,20 @@ class History:
         rows = "".join(
             f"<tr><td>{i}</td><td style='text-align:left'><code>{html.escape(r['step'])}</code></td>"
             f"<td style='text-align:left'>{html.escape(_parameters(r))}</td>"
-            f"<td style='text-align:left'>{html.escape('; '.join(r.get('notes', [])))}</td></tr>"
+            f"<td style='text-align:left'>{html.escape('; '.join(_said(r)))}</td></tr>"
             for i, r in enumerate(self._records, 1)
         )
         head = "<tr><th></th><th>step</th><th>parameters (m: mode, d: derived from the data)</th><th>note</th></tr>"
         return f"<table>{head}{rows}</table>"
+
+
+def _said(record: Mapping[str, Any]) -> list[str]:
+    """Return the notes of a record, and the steps of each node that it joined."""
+    nodes = record.get("nodes", {}).items()
+    return [
+        *(f"{path}: {', '.join(r['step'] for r in node['records'])}" for path, node in nodes),
+        *record.get("notes", []),
+    ]
 
 
 def _parameters(record: Mapping[str, Any]) -> str:
@@ -208,19 +241,5 @@ def _short(value: Any) -> str:
         return f"<{value['callable']}>"
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = _literal(value)
+    text = history_code.literal(value)
     return text if text is not None else str(value)
-
-
-def _call(record: Mapping[str, Any]) -> str:
-    given, lost = [], []
-    for name, value in record.get("params", {}).items():
-        text = _literal(value)
-        if text is None:
-            lost.append(name)
-        elif name not in record.get("default", []):
-            given.append(f"{name}={text}")
-    if record.get("again"):
-        given.append("again=True")
-    comment = f"  # give again: {', '.join(lost)}" if lost else ""
-    return f"{record['step']}({', '.join(given)}){comment}"

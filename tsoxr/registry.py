@@ -15,7 +15,8 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +35,12 @@ __all__ = [
     "derived",
     "diagnostic",
     "discover",
+    "listening",
+    "named",
     "note",
+    "own_parameters",
     "picture",
+    "record_of",
     "resolve",
     "step",
 ]
@@ -55,6 +60,10 @@ class Step:
     parameters: dict[str, inspect.Parameter]
     positional: str | None
     run: Callable[..., xr.Dataset]
+    imaging: bool | None = None
+    """True for steps on images only, False for those on dispersed light only."""
+    measured: dict[str, str] = field(default_factory=dict)
+    """Parameters that an earlier step may have measured, and the coordinates with the values."""
 
     @property
     def summary(self) -> str:
@@ -79,6 +88,9 @@ class _Call:
     notes: list[str] = field(default_factory=list)
 
 
+_OF_DISPERSED_LIGHT = {"trace_center", "wavelength"}
+"""What images never have; spectra have wavelengths by themselves."""
+
 STEPS: dict[str, Step] = {}
 DIAGNOSTICS: dict[str, Callable[..., Any]] = {}
 PICTURES: dict[str, Picture] = {}
@@ -92,6 +104,8 @@ def step(
     needs: tuple[str, ...] = (),
     adds: tuple[str, ...] = (),
     once: bool = False,
+    imaging: bool | None = None,
+    measured: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., xr.Dataset]], Callable[..., xr.Dataset]]:
     """Register a function as a step and wrap it.
 
@@ -107,6 +121,13 @@ def step(
         Variables or coordinates that it makes, which other steps may need.
     once : bool
         Refuse a second application, unless called with ``again=True``.
+    imaging : bool, optional
+        True for a step on images only, False for one on dispersed light only. Left out, a step
+        that needs a trace or wavelengths is for dispersed light, and any other for both.
+    measured : dict, optional
+        Parameters that an earlier step may have measured, and the coordinate where it left
+        each. Where that is there, the mode's default gives way, and the step gets the
+        parameter's own default, None, and looks for it.
 
     Returns
     -------
@@ -120,24 +141,33 @@ def step(
     """
 
     def register(func: Callable[..., xr.Dataset]) -> Callable[..., xr.Dataset]:
-        parameters, positional = _own_parameters(func)
+        parameters, positional = own_parameters(func)
         kinds = (kind,) if isinstance(kind, str) else kind
 
         @functools.wraps(func)
         def run(ds: xr.Dataset, *args: Any, **given: Any) -> xr.Dataset:
             again = bool(given.pop("again", False)) if once else False
-            given = _named(spec, args, given)
+            given = named(spec, args, given)
             used, from_mode = resolve(spec, ds, given)
             return apply(spec, ds, used, from_mode=from_mode, again=again)
 
-        spec = Step(func.__name__, func, kinds, to, needs, adds, once, parameters, positional, run)
+        only = False if imaging is None and _OF_DISPERSED_LIGHT & set(needs) else imaging
+        own = (kinds, to, needs, adds, once, parameters, positional)
+        spec = Step(func.__name__, func, *own, run, only, dict(measured or {}))
         STEPS[spec.name] = spec
         return run
 
     return register
 
 
-def _own_parameters(func: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], str | None]:
+def own_parameters(func: Callable[..., Any]) -> tuple[dict[str, inspect.Parameter], str | None]:
+    """Return the parameters of a step after its data, and the name of a positional one.
+
+    Raises
+    ------
+    TypeError
+        Where more than one is positional, or names are not told.
+    """
     _, *rest = inspect.signature(func).parameters.values()
     loose = [p.name for p in rest if p.kind is not p.KEYWORD_ONLY]
     if len(loose) > 1 or any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in rest):
@@ -145,7 +175,14 @@ def _own_parameters(func: Callable[..., Any]) -> tuple[dict[str, inspect.Paramet
     return {p.name: p for p in rest}, (loose[0] if loose else None)
 
 
-def _named(spec: Step, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
+def named(spec: Step, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name.
+
+    Raises
+    ------
+    TypeError
+        For a positional argument that the step does not have.
+    """
     if not args:
         return given
     if spec.positional is None or len(args) > 1 or spec.positional in given:
@@ -157,6 +194,8 @@ def _named(spec: Step, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str
 
 def resolve(spec: Step, ds: xr.Dataset, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the parameters that a step will use: caller, then mode, then signature.
+
+    What an earlier step has measured comes before the mode, see ``measured`` of `step`.
 
     Returns
     -------
@@ -177,7 +216,9 @@ def resolve(spec: Step, ds: xr.Dataset, given: dict[str, Any]) -> tuple[dict[str
     mode = {
         name: default.value
         for name, default in modes.step_defaults(_attrs(ds).get("tso_mode"), spec.name).items()
-        if name in spec.parameters and name not in given
+        if name in spec.parameters
+        and name not in given
+        and spec.measured.get(name) not in ds.coords
     }
     used = {p.name: p.default for p in spec.parameters.values()} | mode | given
     missing = [name for name, value in used.items() if value is inspect.Parameter.empty]
@@ -212,27 +253,36 @@ def apply(
         For a step that is applied twice although it must not be.
     """
     checks.check_kind(spec, ds, STEPS)
+    checks.check_optics(spec, ds, STEPS)
     checks.check_needs(spec, ds, STEPS)
     if spec.once and not again:
         checks.check_once(spec, ds)
-    said = _Call()
-    token = _CALL.set(said)
-    try:
-        with xr.set_options(keep_attrs=True, arithmetic_join="exact"):
-            out = spec.func(ds, **used)
-    finally:
-        _CALL.reset(token)
+    with listening() as said:
+        out = spec.func(ds, **used)
     if not isinstance(out, xr.Dataset):
         raise TypeError(
             f"step {spec.name!r} returned {type(out).__name__}; it must return an xarray.Dataset"
         )
-    record = _record(spec, used, said, from_mode, again)
+    record = record_of(spec, used, said, from_mode, again=again)
     return _finished(spec, ds, out, record)
 
 
-def _record(
-    spec: Step, used: dict[str, Any], said: _Call, from_mode: list[str], again: bool
+@contextmanager
+def listening() -> Iterator[Any]:
+    """Run the body of a step inside: it keeps attributes, aligns exactly, and is listened to."""
+    said = _Call()
+    token = _CALL.set(said)
+    try:
+        with xr.set_options(keep_attrs=True, arithmetic_join="exact"):
+            yield said
+    finally:
+        _CALL.reset(token)
+
+
+def record_of(
+    spec: Step, used: dict[str, Any], said: Any, from_mode: list[str], *, again: bool = False
 ) -> dict[str, Any]:
+    """Return the record of a step, with what its body has said to `listening`."""
     from tsoxr import __version__
 
     default = [

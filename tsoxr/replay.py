@@ -8,14 +8,17 @@ from typing import Any
 
 import xarray as xr
 
-from tsoxr import history, registry
+from tsoxr import history, registry, trees
 from tsoxr.errors import TsoError
 
 __all__ = ["replay"]
 
 
 def replay(
-    source: str | Path | xr.Dataset, ds: xr.Dataset, *, arguments: Mapping[str, Any] | None = None
+    source: str | Path | xr.Dataset,
+    ds: xr.Dataset | xr.DataTree | Mapping[str, xr.Dataset],
+    *,
+    arguments: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Apply the steps that made a product to another Dataset.
 
@@ -23,9 +26,10 @@ def replay(
     ----------
     source : path or xarray.Dataset
         The product whose history is repeated.
-    ds : xarray.Dataset
+    ds : xarray.Dataset, or xarray.DataTree or mapping of xarray.Dataset
         What to apply it to: the data with which that history began, or others of the
-        same kind.
+        same kind. Where several detectors were joined, one Dataset for each, under the names
+        of their nodes.
     arguments : mapping, optional
         Values of parameters that were arrays or functions, which a history cannot hold,
         as ``{"step.parameter": value}``.
@@ -38,7 +42,7 @@ def replay(
     Raises
     ------
     TsoError
-        For a step that is not registered here, or an argument that has to be given.
+        For a step that is not registered here, or an argument or a node that has to be given.
 
     Examples
     --------
@@ -51,30 +55,53 @@ def replay(
     from tsoxr import io
 
     product = source if isinstance(source, xr.Dataset) else io.open(source)
-    steps = registry.discover()
+    registry.discover()
     supplied = dict(arguments) if arguments is not None else {}
-    for number, record in enumerate(history.records(product.attrs), 1):
+    return _repeated(history.records(product.attrs), ds, supplied)
+
+
+def _repeated(done: list[dict[str, Any]], start: Any, supplied: dict[str, Any]) -> xr.Dataset:
+    """Return the result of a chain of records, which may begin with several Datasets."""
+    ds = start
+    known = {**registry.STEPS, **trees.JOINS}
+    for number, record in enumerate(done, 1):
         name = record["step"]
-        if name not in steps:
+        if name not in known:
             raise TsoError(
-                f"replay: record {number} is {name!r}, which is no registered step; have {sorted(steps)}"
+                f"replay: record {number} is {name!r}, which is no registered step; have {sorted(known)}"
             )
+        parameters = known[name].parameters
         used = _used(record, number, supplied)
-        known = steps[name].parameters
-        unknown = [p for p in used if p not in known]
+        unknown = [p for p in used if p not in parameters]
         if unknown:
             raise TsoError(
                 f"replay: record {number}, {name}(): this version has no parameter {unknown[0]!r}"
             )
-        used = {n: p.default for n, p in known.items()} | used
-        ds = registry.apply(
-            steps[name],
-            ds,
-            used,
-            from_mode=record.get("from_mode", []),
-            again=record.get("again", False),
-        )
+        used = {n: p.default for n, p in parameters.items()} | used
+        from_mode = record.get("from_mode", [])
+        if name in trees.JOINS:
+            nodes = {
+                path: _repeated(node["records"], _start(path, node, ds, number), supplied)
+                for path, node in record["nodes"].items()
+            }
+            ds = trees.join_nodes(known[name], nodes, used, from_mode=from_mode)
+        else:
+            again = record.get("again", False)
+            ds = registry.apply(known[name], ds, used, from_mode=from_mode, again=again)
     return ds
+
+
+def _start(path: str, node: Mapping[str, Any], ds: Any, number: int) -> xr.Dataset:
+    """Return what the chain of a node begins with."""
+    if isinstance(ds, xr.Dataset) and "source" not in node:
+        return ds
+    given = {} if isinstance(ds, xr.Dataset) else trees.nodes(ds)
+    if path not in given:
+        raise TsoError(
+            f"replay: record {number} joined {path!r}, which began with data of its own; give a tree or a "
+            f"mapping with that name (given: {', '.join(given) or 'one Dataset'})"
+        )
+    return given[path]
 
 
 def _used(record: Mapping[str, Any], number: int, supplied: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,6 +144,11 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         "wavelength": Variable(("y", "x"), ("float64",), "um", "wavelength"),
         "trace_center": Variable(("y", "x"), ("float64",), "pix", "centre of the spectrum across dispersion"),
         "slope_delay": _pixels("s", "centre of the slope after mid-integration"),
+        "order": Variable(("order",), ("int16",), "1", "spectral order"),
+        "order_image": Variable(
+            ("order", "y", "x"), ("float32",), "DN s-1", "light of one spectral order in the median frame",
+            units_allowed=("MJy", "MJy sr-1", "mJy", "Jy"),
+        ),
         "level_variance": Variable(
             ("y", "x"), ("float32", "float64"), "DN2 s-2", "variance of the level subtracted from each line",
             units_allowed=("MJy2", "MJy2 sr-2"),
@@ -167,6 +172,9 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
         ),
         "dq": Variable(("time", "wavelength"), ("uint32",), "1", "data quality", required=True),
         "n_pixels": Variable(("wavelength",), ("float32", "float64"), "pix", "pixels in the aperture"),
+        "flux_estimated": Variable(
+            ("time", "wavelength"), ("float32", "float64"), "1", "share of the light that was estimated"
+        ),
         "level_error": Variable(
             ("wavelength", "level_mode"), ("float32", "float64"), "electron s-1",
             "errors that all wavelengths share, independent of each other",
@@ -177,16 +185,28 @@ SCHEMAS: dict[str, dict[str, Variable]] = {
             ("wavelength",), ("float32", "float64"), "s", "centre of the slope after mid-integration"
         ),
         "dispersion_pixel": Variable(("wavelength",), ("float32", "float64", "int32"), "pix", "pixel along dispersion"),
+        "aperture_loss": Variable(("wavelength",), ("float32", "float64"), "1", "share of the light outside the aperture"),
+        "aperture_loss_error": Variable(
+            ("wavelength",), ("float32", "float64"), "1", "1 sigma error of aperture_loss"
+        ),
+        "noise_ratio": Variable(("wavelength",), ("float32", "float64"), "1", "scatter over predicted error"),
+        "noise_ratio_error": Variable(
+            ("wavelength",), ("float32", "float64"), "1", "1 sigma error of the scatter over predicted error"
+        ),
     },
     "lightcurves": {
         **_TIME,
         "wavelength": Variable(("wavelength",), ("float64",), "um", "wavelength of the bin centre"),
         "flux": Variable(("time", "wavelength"), ("float64",), "1", "relative flux", required=True,
-                         units_allowed=("electron s-1", "DN s-1")),
+                         units_allowed=("electron s-1", "DN s-1", "mJy")),
         "flux_error": Variable(("time", "wavelength"), ("float64",), "1", "1 sigma error of the relative flux",
-                               required=True, units_allowed=("electron s-1", "DN s-1")),
+                               required=True, units_allowed=("electron s-1", "DN s-1", "mJy")),
         "dq": Variable(("time", "wavelength"), ("uint32",), "1", "data quality", required=True),
         "wavelength_bounds": Variable(("wavelength", "bound"), ("float64",), None, "limits of the bin"),
+        "noise_ratio": Variable(("wavelength",), ("float32", "float64"), "1", "scatter over predicted error"),
+        "noise_ratio_error": Variable(
+            ("wavelength",), ("float32", "float64"), "1", "1 sigma error of the scatter over predicted error"
+        ),
         "read_offset": Variable(("wavelength",), ("float32", "float64"), "s", "read-out delay within a frame"),
         "slope_delay": Variable(
             ("wavelength",), ("float32", "float64"), "s", "centre of the slope after mid-integration"

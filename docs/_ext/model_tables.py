@@ -6,7 +6,7 @@ import inspect
 
 from md_text import code, eval_rst, table
 
-from tsoxr import accessor, dq, modes, registry, schema
+from tsoxr import accessor, dq, modes, registry, schema, trees
 
 
 def detectors_table() -> str:
@@ -92,10 +92,19 @@ def pictures_table() -> str:
 
 def accessor_members() -> str:
     """Return the members of ``ds.tso`` that are no steps, with their docstrings."""
-    parts = []
-    for name, member in vars(accessor.TsoAccessor).items():
-        if name.startswith("_") or name in registry.STEPS:
+    return _members(accessor.TsoAccessor)
+
+
+def tree_accessor_members() -> str:
+    """Return the members of ``tree.tso`` that are no steps, with their docstrings."""
+    return _members(accessor.TreeAccessor)
+
+
+def _members(view: type) -> str:
+    parts, registered = [], trees.registered()
+    for name, member in vars(view).items():
+        if name.startswith("_") or name in registered:
             continue
         directive = "autoproperty" if isinstance(member, property) else "automethod"
-        parts.append(eval_rst(directive, f"tsoxr.accessor.TsoAccessor.{name}"))
+        parts.append(eval_rst(directive, f"{view.__module__}.{view.__name__}.{name}"))
     return "\n".join(parts)

@@ -19,13 +19,13 @@ import simulator_gallery
 import step_pages
 
 import tsoxr
-from tsoxr import modes, registry, schema
+from tsoxr import modes, registry, schema, trees
 
 
 def pages(tutorials: tuple[str, ...] = ()) -> dict[str, str]:
     """Return every generated page: path below ``generated`` to Markdown text."""
-    steps = registry.discover()
-    found = {f"steps/{name}.md": step_pages.step_page(spec) for name, spec in steps.items()}
+    every = trees.registered().items()
+    found = {f"steps/{name}.md": step_pages.step_page(spec) for name, spec in every}
     found |= {f"modes/{name}.md": step_pages.mode_page(modes.get(name)) for name in modes.names()}
     found |= {f"tables/steps_{kind}.md": step_pages.steps_table(kind) for kind in schema.KINDS}
     found |= {
@@ -38,6 +38,8 @@ def pages(tutorials: tuple[str, ...] = ()) -> dict[str, str]:
         "tables/flags.md": model_tables.flags_table(),
         "tables/pictures.md": model_tables.pictures_table(),
         "tables/accessor.md": model_tables.accessor_members(),
+        "tables/tree_accessor.md": model_tables.tree_accessor_members(),
+        "tables/steps_trees.md": step_pages.trees_table(),
         "tables/sources.md": simulator_gallery.sources_table(),
         "tables/simulated.md": simulator_gallery.page(),
         "tables/tutorials.md": tutorials_list(tutorials),

@@ -30,6 +30,7 @@ WITH = {
 """Steps that need a source of noise beside the standard ones to show anything: mode, source."""
 RATES = {
     "flag_contaminants": {"mode": "niriss-soss", "n_integrations": 3},
+    "separate_orders": {"mode": "niriss-soss", "n_integrations": 3, "noise": ("photon", "read")},
     "photometry": {"mode": "nircam-imaging", "n_integrations": 60},
 }
 """Steps of the rate level that only some modes have, and the exposure on which they are drawn."""
@@ -38,6 +39,10 @@ CHAIN = Path(__file__).parents[1] / "examples" / "chain.py"
 
 def arguments(name: str, ds: xr.Dataset) -> dict[str, Any]:
     """Return what a step must be given on the example data."""
+    if name == "calibrate_flux":
+        wave = np.linspace(0.4, 6.0, 50)
+        curve = 2e-3 * (1 + 0.1 * (wave - 2) ** 2)
+        return {"photom": xr.DataArray(curve, {"wavelength": wave}, "wavelength")}
     if name == "mark_transit":
         time = ds["time"]
         return {"t0": float(time.mean()), "duration": 0.4 * float(time[-1] - time[0])}

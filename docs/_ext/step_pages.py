@@ -7,7 +7,7 @@ import inspect
 import xarray as xr
 from md_text import code, eval_rst, table
 
-from tsoxr import modes, registry
+from tsoxr import modes, registry, trees
 
 # ------------------------------------------------------------------------- steps
 
@@ -28,9 +28,23 @@ def steps_table(kind: str) -> str:
     return table(("step", "what it does", "needs", "adds", "makes"), rows)
 
 
+def trees_table() -> str:
+    """Return the functions that make trees of Datasets, and Datasets of trees, one per line."""
+    rows = [
+        (
+            f"[`{s.name}`](generated/steps/{s.name}.md)",
+            s.summary,
+            " or ".join(s.kinds) if s.to else f"a tree of {' or '.join(s.kinds)}",
+            "a tree" if s.to else "the same kind",
+        )
+        for s in (*trees.SPLITS.values(), *trees.JOINS.values())
+    ]
+    return table(("function", "what it does", "takes", "makes"), rows)
+
+
 def step_page(spec: registry.Step) -> str:
     """Return the page of one step: what it takes, its defaults by mode, its docstring."""
-    takes = " or ".join(spec.kinds)
+    takes = ("a tree of " if spec.name in trees.JOINS else "") + " or ".join(spec.kinds)
     makes = spec.to if spec.to is not None else "the same kind"
     facts = [f"Takes **{takes}**, makes **{makes}**."]
     if spec.needs:
@@ -111,7 +125,7 @@ def mode_page(mode: modes.Mode) -> str:
     parts = [f"# {mode.name}\n", f"{mode.title}.\n", table(("", ""), [r for r in rows if r[1]])]
     parts += ["## Values that this mode sets\n", _own_values(mode)]
     parts += ["## Every default\n", "What `ds.tso.defaults(step)` prints for data of this mode.\n"]
-    for name, spec in sorted(registry.STEPS.items()):
+    for name, spec in sorted(trees.registered().items()):
         if spec.parameters:
             parts += [f"### {name}\n", _defaults(mode.name, name)]
     return "\n".join(parts)
@@ -126,7 +140,7 @@ def _own_values(mode: modes.Mode) -> str:
             default.reason,
         )
         for step, values in sorted(mode.step_defaults.items())
-        if step in registry.STEPS
+        if step in trees.registered()
         for parameter, default in values.items()
     ]
     return table(("step", "parameter", "value", "reason"), rows)
@@ -135,7 +149,7 @@ def _own_values(mode: modes.Mode) -> str:
 def _defaults(mode: str, step: str) -> str:
     printed = xr.Dataset(attrs={"tso_mode": mode}).tso.defaults(step)
     own = modes.step_defaults(mode, step)
-    parameters = registry.STEPS[step].parameters
+    parameters = trees.registered()[step].parameters
     rows = []
     for name, line in printed.iterrows():
         required = parameters[name].default is inspect.Parameter.empty

@@ -117,6 +117,10 @@ def open_tree(
     ------
     FileNotFoundError, SchemaError, ValueError
         As `open`.
+
+    See Also
+    --------
+    tsoxr.join : spectra of several nodes as one Dataset.
     """
     _check_options(extraction, chunk_mb)
     pieces = _pieces(paths_of(source), extraction, chunk_mb)

@@ -2,6 +2,7 @@
 
 `simulate` returns one product; `exposure` returns the exposure itself, from which ramps,
 rates, spectra, light curves, truth and FITS files of the same observation are drawn.
+`simulate_tree` and `exposures` do so for several detectors that look at the same transit.
 `inject_transit` and `inject_hits` add known signals to data that exist, real ones too.
 The physics stands in the docstrings of `clock` (times), `scene` (light), `planet` and
 `system` (transit and eclipse), `events`, `telescope`, `real_frame`, `detector` and `pink`
@@ -18,6 +19,7 @@ from tsoxr.simulation.injected_transit import inject_transit
 from tsoxr.simulation.noise import SETS, SOURCES
 from tsoxr.simulation.setups import SETUPS
 from tsoxr.simulation.telescope import Telescope
+from tsoxr.simulation.together import exposures, simulate_tree
 
 __all__ = [
     "KINDS",
@@ -31,7 +33,9 @@ __all__ = [
     "Telescope",
     "Tilt",
     "exposure",
+    "exposures",
     "inject_hits",
     "inject_transit",
     "simulate",
+    "simulate_tree",
 ]

@@ -41,7 +41,7 @@ class Exposure(Produces):
 
     The parameters stand in groups: the observation (``mode`` to ``start``), the star
     (``brightness`` to ``frame_static``), the planet (``radius_ratio`` to ``eclipse_depth``), what
-    varies beside it (``light_curve`` to ``telescope``), the detector (``noise`` to ``n_hits``) and
+    varies beside it (``light_curve`` to ``telescope_seed``), the detector (``noise`` to ``n_hits``) and
     the products (``order`` to ``n_bins``).
 
     Parameters
@@ -100,6 +100,9 @@ class Exposure(Produces):
     telescope : Telescope
         Sizes of jitter, drifts and breathing, which are on with ``"jitter"`` in ``noise``;
         tilts and moves of the antenna happen in any case.
+    telescope_seed : int, optional
+        Seed of the telescope's motion, which detectors that look at the same time share;
+        ``seed`` where left out.
     noise : str or tuple of str
         Sources of noise and imperfections that are on: names of
         ``tsoxr.simulation.SOURCES``, or ``"standard"`` for those that the chain of steps
@@ -156,6 +159,7 @@ class Exposure(Produces):
     light_curve: LightCurve | None = None
     events: tuple[Event, ...] = ()
     telescope: Telescope = Telescope()  # noqa: RUF009 -- it is frozen
+    telescope_seed: int | None = None
 
     noise: str | tuple[str, ...] = "standard"
     levels: dict[str, float] | None = None
@@ -205,6 +209,11 @@ class Exposure(Produces):
         frames = pattern(self.instrument, self.readout_pattern)
         own = self.setup.readout
         return Clock(own, self.n_integrations, self.n_groups, self.start, *frames)
+
+    @property
+    def motion_seed(self) -> int:
+        """Seed of the telescope's motion."""
+        return self.seed if self.telescope_seed is None else self.telescope_seed
 
     @property
     def star_temperature(self) -> float:

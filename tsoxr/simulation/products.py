@@ -93,7 +93,8 @@ def rates(exposure: Exposure) -> xr.Dataset:
     }
     coords = {**time_coordinates(exposure), **detector_coordinates(exposure)}
     if not exposure.setup.imaging:
-        coords["wavelength"] = labelled("rates", "wavelength", ("y", "x"), wavelength_map(exposure))
+        wavelength, order = wavelength_map(exposure), {"spectral_order": exposure.order}
+        coords["wavelength"] = labelled("rates", "wavelength", ("y", "x"), wavelength, **order)
     return xr.Dataset(variables, coords, attributes(exposure, "rates"))
 
 

@@ -133,7 +133,7 @@ def motion(exposure: Exposure) -> Motion:
 
 
 def _add_own_motion(exposure: Exposure, parts: dict[str, np.ndarray]) -> None:
-    own, clock, seed = exposure.telescope, exposure.clock, exposure.seed
+    own, clock, seed = exposure.telescope, exposure.clock, exposure.motion_seed
     rng = stream(seed, "pointing")
     shape = parts["across"].shape
     for name in ("across", "along"):  # each axis has numbers of its own from one generator
@@ -181,7 +181,7 @@ def _add_antenna_move(
     begin, end = _intervals(exposure)
     middle = 0.5 * (begin + end)
     shaking = event.shaking(middle)
-    rng = stream(exposure.seed, "antenna", number)
+    rng = stream(exposure.motion_seed, "antenna", number)
     for name in ("across", "along"):
         parts[name] += getattr(event, name) * event.done(middle)
         parts[name][shaking] += event.amplitude * rng.standard_normal(int(shaking.sum()))

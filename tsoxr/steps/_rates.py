@@ -7,17 +7,36 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq, modes
+from tsoxr import dq, lazy, modes
 from tsoxr.kernels.outliers import masked_median
 from tsoxr.lazy import static_from_sample
 
-__all__ = ["first_position", "is_imaging", "median_frame", "typical_error", "unusable"]
+__all__ = [
+    "first_position",
+    "is_imaging",
+    "measured",
+    "median_frame",
+    "order_of",
+    "typical_error",
+    "unusable",
+]
 
 
 def is_imaging(ds: xr.Dataset) -> bool:
     """Return whether the Dataset is of a mode without dispersion."""
     mode = ds.attrs.get("tso_mode")
     return mode in modes.names() and modes.get(str(mode)).imaging
+
+
+def measured(ds: xr.Dataset, name: str) -> float | None:
+    """Return a number that an earlier step has left as a coordinate, None where there is none.
+
+    That of lazy rates is computed here: a step that builds its weights on it has to know it.
+    """
+    if name not in ds.coords:
+        return None
+    held = lazy.compute(xr.Dataset({name: ds[name].variable}), label=f"computing {name}")
+    return round(float(held[name]), 4)
 
 
 def unusable(rate: Any, error: Any, flags: Any) -> Any:
@@ -57,6 +76,14 @@ def _median(ds: xr.Dataset, which: int) -> xr.DataArray:
 
     arrays = [ds[name].transpose("time", "y", "x") for name in ("rate", "rate_error", "dq")]
     return static_from_sample(median, *arrays, dims=("y", "x"))
+
+
+def order_of(ds: xr.Dataset, *names: str) -> int:
+    """Return the spectral order that the first of these coordinates tells; 1 where none does."""
+    for name in names:
+        if name in ds.coords and "spectral_order" in ds[name].attrs:
+            return int(ds[name].attrs["spectral_order"])
+    return 1
 
 
 def first_position(ds: xr.Dataset, dim: str) -> float:

@@ -20,6 +20,9 @@ from tsoxr.registry import derived, note
 
 __all__ = ["builtin", "check_reference", "moved", "on_lines"]
 
+END = 32
+"""Lines at each end of a reference whose slope continues it."""
+
 LARGEST_TURN = 1.0
 """Angles of the pupil wheel farther than this from the commanded one are no such, degrees."""
 
@@ -147,9 +150,16 @@ def _angle(reference: xr.DataArray, ds: xr.Dataset) -> float:
 
 
 def moved(centre: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a known trace moved by the median offset of the centroids, and the lines with light."""
+    """Return a known trace moved by the median offset of the centroids, and the lines with light.
+
+    Beyond the lines that it reaches it is continued straight.
+    """
     used = np.isfinite(centre) & np.isfinite(known)
     line = np.arange(known.size, dtype=float)
-    reached = np.isfinite(known)
-    whole = np.interp(line, line[reached], known[reached])
+    reached = np.flatnonzero(np.isfinite(known))
+    whole = np.interp(line, reached, known[reached])
+    for ends, beyond in ((reached[:END], line < reached[0]), (reached[-END:], line > reached[-1])):
+        if ends.size > 1 and beyond.any():
+            slope, level = np.polyfit(ends, known[ends], 1)
+            whole[beyond] = level + slope * line[beyond]
     return whole + np.median((centre - known)[used]), used

@@ -21,8 +21,8 @@ from tsoxr.errors import ModeError
 from tsoxr.kernels.wavelength import NOMINAL, Dispersion, nominal_key, wavelength_at
 from tsoxr.kernels.wavelength_units import air_to_vacuum, doppler
 from tsoxr.plots import style
-from tsoxr.registry import diagnostic, note, step
-from tsoxr.steps import _wavelength_models, _wavelengths
+from tsoxr.registry import derived, diagnostic, note, step
+from tsoxr.steps import _rates, _wavelength_models, _wavelengths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def assign_wavelength(
     ds: xr.Dataset,
     source: Source = None,
     *,
-    order: int = 1,
+    order: int | None = None,
     medium: str = "vacuum",
     velocity: float | str = 0.0,
 ) -> xr.Dataset:
@@ -67,8 +67,9 @@ def assign_wavelength(
         ``coefficients`` of ascending powers of ``(pixel - center) / scale``, and where it
         matters ``pixel_range``, ``detector`` and ``subarray``; or a model of PASTASOSS
         (NIRISS), a polynomial in pixel and angle of the pupil wheel.
-    order : int
-        Spectral order.
+    order : int, optional
+        Spectral order. Left out, that of the trace or the wavelengths that the data have, and 1
+        without them.
     medium : {"vacuum", "air"}
         What the wavelengths of ``source`` hold for; those of air are changed to vacuum.
     velocity : float or "header"
@@ -113,6 +114,8 @@ def assign_wavelength(
     if mode in modes.names() and modes.get(mode).imaging and source is None:
         note("imaging: there is no dispersion, data unchanged")
         return ds
+    if order is None:
+        order = int(derived(order=_rates.order_of(ds, "trace_center", "wavelength")))
     if source is None and _has_own(ds, order):
         note("wavelengths of the data are kept")
         return ds.assign_attrs(wavelength_source=ds.attrs.get("wavelength_source", "the data"))
@@ -144,10 +147,7 @@ def _speed(ds: xr.Dataset, velocity: float | str) -> float:
 
 
 def _has_own(ds: xr.Dataset, order: int) -> bool:
-    return (
-        "wavelength" in ds.coords
-        and int(ds["wavelength"].attrs.get("spectral_order", order)) == order
-    )
+    return "wavelength" in ds.coords and _rates.order_of(ds, "wavelength") == order
 
 
 def _given(ds: xr.Dataset, source: Any, order: int) -> tuple[np.ndarray, str]:

@@ -18,7 +18,7 @@ from tsoxr.errors import TsoError
 from tsoxr.kernels import trace as kernel
 from tsoxr.kernels import trace_methods
 from tsoxr.lazy import static_from_sample
-from tsoxr.registry import diagnostic, note, step
+from tsoxr.registry import derived, diagnostic, note, step
 from tsoxr.steps import _rates, _trace_plot, _trace_reference
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find_trace(
     half_width: float = 4.0,
     degree: int = 2,
     window: tuple[float, float] | None = None,
-    spectral_order: int = 1,
+    spectral_order: int | None = None,
     curve: str = "polynomial",
     reference: xr.DataArray | str | None = None,
     mask: xr.DataArray | None = None,
@@ -80,9 +80,10 @@ def find_trace(
         Degree of the Legendre series through the positions; number of pieces of a spline.
     window : (float, float), optional
         First and last detector coordinate across dispersion to look at.
-    spectral_order : int
+    spectral_order : int, optional
         1 for the strongest spectrum; 2, 3 for the next ones, which in NIRISS SOSS are the
-        orders of these numbers. Earlier ones are found first and covered.
+        orders of these numbers. Earlier ones are found first and covered. Left out, that of the
+        trace that the data have, and 1 without one.
     curve : {"polynomial", "spline"}
         What is laid through the positions: a Legendre series or a cubic spline.
     reference : xarray.DataArray or str, optional
@@ -134,6 +135,8 @@ def find_trace(
         note("an imaging mode has no trace: data unchanged")
         return ds
     space, along = ds.attrs["spatial_dim"], ds.attrs["dispersion_dim"]
+    if spectral_order is None:
+        spectral_order = int(derived(spectral_order=_rates.order_of(ds, "trace_center")))
     _check(method, half_width, degree, window, spectral_order)
     if curve not in CURVES:
         raise ValueError(f"find_trace: curve={curve!r}; it must be one of {CURVES}")

@@ -208,7 +208,10 @@ def _trace(ds: xr.Dataset, *, imaging: bool) -> xr.DataArray:
     if "trace_center" not in ds.variables:
         note("no trace_center: the trace is that of find_trace with its defaults")
         spec = registry.STEPS["find_trace"]
-        ds = spec.func(ds, **registry.resolve(spec, ds, {})[0])
+        with registry.listening() as said:  # its parameters are not those of track
+            ds = spec.func(ds, **registry.resolve(spec, ds, {})[0])
+        for text in said.notes:
+            note(text)
     centre = ds["trace_center"].reset_coords(drop=True)
     return (centre - _rates.first_position(ds, space)).drop_vars(list(centre.coords))
 
