@@ -3,6 +3,8 @@
     python benchmarks/photometry.py                   # table of all cases, 20 seeds
     python benchmarks/photometry.py --case "SUB64P in focus" --seeds 4
     python benchmarks/photometry.py --from-ramps      # through the detector level, 1/f noise on
+    python benchmarks/photometry.py --bound           # what the best estimator makes of 1/f noise
+    python benchmarks/photometry.py --centroids       # centroids beside those of photutils
     python benchmarks/photometry.py --moves           # what a shift and a change of width do
     python benchmarks/photometry.py --speed           # processor time of 10,000 integrations
 
@@ -18,15 +20,21 @@ import time
 import numpy as np
 import xarray as xr
 from motion import bound
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.sparse.linalg import LinearOperator, cg
+from scipy.special import sici
 
 import tsoxr
 from tsoxr import simulation
+from tsoxr.simulation.pink import amplitude
+from tsoxr.simulation.sampling import of_pixels
 
 SOURCES = ("photon", "read", "flat", "background", "jitter", "bad_pixels", "hits")
 RAMPS = (
     "flag_groups",
     "flag_saturation",
     "subtract_bias",
+    "subtract_reset_anomaly",
     "correct_reference_pixels",
     "clean_1overf",
     "linearize",
@@ -34,11 +42,13 @@ RAMPS = (
     "flag_jumps",
     "fit_ramps",
 )
+ALL_GROUPS = {"first": 0, "last": 0, "first_integration": 0}
 WIDEST = 640
-APERTURE, OPTIMAL, CIRCLE = {}, {"method": "optimal"}, {"shape": "circle"}
-HEXAGON, FOLLOW = {"shape": "hexagon"}, {"follow": True}
-IN_FOCUS = {"default": APERTURE, "optimal": OPTIMAL, "follow": FOLLOW}
-DEFOCUSED = {"default": APERTURE, "hexagon": HEXAGON, "optimal": OPTIMAL, "follow": FOLLOW}
+DEFAULT, OPTIMAL, CIRCLE = {}, {"method": "optimal"}, {"shape": "circle"}
+HEXAGON, FOLLOW, SURFACE = {"shape": "hexagon"}, {"follow": True}, {"background": "2d"}
+IN_FOCUS = {"default": DEFAULT, "optimal": OPTIMAL, "follow": FOLLOW, "2d": SURFACE}
+DEFOCUSED = {"default": DEFAULT, "hexagon": HEXAGON, "optimal": OPTIMAL, "follow": FOLLOW}
+FROM_RAMPS = {"default": DEFAULT, "aperture": {"method": "aperture"}}
 CASES = {
     "SUB64P in focus": ("nircam-imaging", {"subarray": "SUB64P"}, 160, IN_FOCUS),
     "SUB64P in focus, 5 % of the light": (
@@ -69,14 +79,18 @@ def exposure(case: str, seed: int) -> simulation.Exposure:
 def from_ramps(made: simulation.Exposure, case: str) -> xr.Dataset:
     """Return the rates that the detector level makes of raw ramps.
 
-    Nothing but defaults, except that stripes are sought outside of the image where it is small:
-    the default leaves out 100 pixels about the star, for the weak lens.
+    Nothing but defaults, except that MIRI keeps all groups, whose signal after the reset is taken off.
     """
-    ds = made.replace(noise=simulation.SETS["standard"]).ramps()
+    ds = made.replace(noise=noise_of_ramps(case)).ramps()
     for name in RAMPS:
-        small = name == "clean_1overf" and "in focus" in case
-        ds = getattr(tsoxr.steps, name)(ds, **({"trace_half_width": 15} if small else {}))
+        if name not in ("flag_groups", "subtract_reset_anomaly") or "MIRI" in case:
+            ds = getattr(tsoxr.steps, name)(ds, **(ALL_GROUPS if name == "flag_groups" else {}))
     return ds
+
+
+def noise_of_ramps(case: str) -> tuple[str, ...]:
+    """Return the noise that is on: with MIRI's signal after the reset."""
+    return (*simulation.SETS["standard"], *(("reset_anomaly",) if "MIRI" in case else ()))
 
 
 def around(rates: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
@@ -111,7 +125,7 @@ def score(curve: xr.Dataset, truth: xr.Dataset, best: dict[str, float]) -> dict[
 
 def rows(case: str, seeds: range, *, ramps: bool) -> list[str]:
     """Return a line of the table for each way of summing."""
-    ways = CASES[case][3]
+    ways = FROM_RAMPS if ramps else CASES[case][3]
     scores: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     best = bound(exposure(case, seeds[0]), 0.0)
     for seed in seeds:
@@ -166,6 +180,85 @@ def speed(n_integrations: int) -> None:
     print(f"track, which measures the centroids: {time.process_time() - start:.2f} s")
 
 
+def best_with_drifts(case: str) -> float:
+    """Return the error of the best linear sum of images with 1/f noise over the limit without.
+
+    The sum knows the covariance of all pixels: photons and reads, 1/f noise at the tick of each
+    pixel in the first and the last group, and a pedestal of each group; and uses reference
+    pixels, which are blind and quieter. Image and sky are known. One output; solved by
+    conjugate gradients, with the covariance on the clock applied by Fourier transform.
+    """
+    made = exposure(case, 1).replace(noise=simulation.SETS["standard"], n_integrations=8)
+    truth, levels, readout = made.truth(stripes=False), made.setup.electronics, made.setup.readout
+    ideal = made.replace(noise=SOURCES).rates()
+    span = made.clock.n_groups - 1
+    seconds, apart = span * float(ideal.attrs["frame_time"]), span * readout.frame_clocks
+    blind = tsoxr.dq.has_flag(ideal["dq"].isel(time=0), "REFERENCE_PIXEL").values
+    quiet = 2.0 * (levels.reference_noise * made.setup.constants.read_noise / seconds) ** 2
+    white = np.where(blind, quiet, np.median(ideal["rate_error"].values.astype(float) ** 2, 0))
+    light = np.where(blind, 0.0, (truth["rate"] - truth["background"]).values.astype(float))
+    bad = tsoxr.dq.has_flag(ideal["dq"], "DO_NOT_USE").all("time").values
+    used = np.isfinite(white) & (white > 0.0) & np.isfinite(light) & ~bad
+    white, light, ticks = white[used], light[used], of_pixels(readout).ticks[used]
+    n = next_fast_len(2 * readout.frame_clocks)
+    lag = np.minimum(np.arange(n), n - np.arange(n)).astype(float)
+    density = amplitude(levels.one_over_f, readout.frame_clocks) ** 2
+    change = _variogram(lag + apart) + _variogram(lag - apart) - 2.0 * _variogram(lag)
+    power = rfft(density * change / seconds**2)
+    pedestal = 2.0 * (levels.pedestal / seconds) ** 2
+
+    def covariance(image: np.ndarray) -> np.ndarray:
+        on_clock = np.zeros(n)
+        on_clock[ticks] = image
+        return white * image + irfft(rfft(on_clock) * power, n)[ticks] + pedestal * image.sum()
+
+    shape = (light.size, light.size)
+    solved, failed = cg(
+        LinearOperator(shape, covariance), light, rtol=1e-8, maxiter=3000,
+        M=LinearOperator(shape, lambda image: image / white),
+    )  # fmt: skip
+    if failed:
+        raise RuntimeError(f"{case}: conjugate gradients did not converge")
+    return float(1e6 / np.sqrt(light @ solved) / float(truth["white_flux_error"]))
+
+
+def _variogram(ticks: np.ndarray) -> np.ndarray:
+    """Return half the mean square difference of 1/f noise of unit density, by ticks apart."""
+    x = np.maximum(np.pi * np.abs(ticks), 1e-12)
+    return np.euler_gamma + np.log(x) - sici(x)[1]
+
+
+def centroids(seeds: range) -> None:
+    """Print noise, response to motion and noise over response of centroids along y, SUB64P.
+
+    The star jitters by 0.02 pixels; photutils sees 13 x 13 pixels about it, its sky taken off.
+    """
+    from photutils import centroids as other
+
+    names = ("centroid_com", "centroid_quadratic", "centroid_1dg", "centroid_2dg")
+    found: dict[str, list[tuple[float, float]]] = {}
+    for seed in seeds:
+        wander = simulation.Telescope(jitter_drift=0.0, jitter=0.02)
+        made = exposure("SUB64P in focus", seed).replace(
+            noise=("photon", "read", "background", "jitter"), telescope=wander, n_integrations=60
+        )
+        rates, shift = made.rates().tso.track(), made.truth(stripes=False)["shift"].values
+        images = rates["rate"].values[:, 23:36, 23:36].astype(float)
+        images -= np.median(rates["rate"].values[:, :8, :8])
+        places = {"track": rates["trace_shift"].values}
+        places |= {n: np.array([getattr(other, n)(image)[1] for image in images]) for n in names}
+        for name, place in places.items():
+            response, start = np.polyfit(shift, place, 1)
+            noise = np.std(place - response * shift - start, ddof=2)
+            found.setdefault(name, []).append((noise, response))
+    print(
+        "| centroid along y | noise [mpix] | response to motion | noise over response |\n|---|---|---|---|"
+    )
+    for name, values in found.items():
+        noise, response = np.sqrt(np.mean(np.square(values), axis=0))
+        print(f"| {name} | {1e3 * noise:.2f} | {response:.2f} | {1e3 * noise / response:.2f} |")
+
+
 MOVES = {
     "shift of 0.03 pixels on each axis": {"across": 0.03, "along": 0.03},
     "wider by 0.2 %": {"focus": 0.002},
@@ -206,12 +299,23 @@ def main() -> None:
     parser.add_argument("--from-ramps", action="store_true")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--moves", action="store_true")
+    parser.add_argument("--bound", action="store_true")
+    parser.add_argument("--centroids", action="store_true")
     given = parser.parse_args()
     tsoxr.set_options(progress=False)
     if given.moves:
         print(f"| step of the light, ppm | sum | {' | '.join(MOVES)} |\n|---|---|---|---|")
         for case in STEPPED:
             print("\n".join(moves(case)), flush=True)
+        return
+    if given.centroids:
+        centroids(range(given.first, given.first + min(given.seeds, 4)))
+        return
+    if given.bound:
+        print("| images, raw ramps | best possible scatter over limit |\n|---|---|")
+        for case in given.case:
+            if exposure(case, 1).setup.readout.n_outputs == 1:
+                print(f"| {case} | {best_with_drifts(case):.3f} |", flush=True)
         return
     if given.speed:
         speed(10_000)

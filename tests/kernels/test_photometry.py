@@ -12,7 +12,7 @@ from tsoxr.kernels.still_image import still_image
 
 N = 41
 BAD = 1
-PLAIN = model.Request(False, "circle", None, 0.0, "auto", None, None, 0)
+PLAIN = model.Request("aperture", "circle", None, 0.0, "auto", None, None, 0)
 
 
 def star(y=20.3, x=19.6, width=1.6, light=4e4, sky=5.0):
@@ -31,6 +31,11 @@ def built(image, **given):
     packed = model.build(image, error_of(image), ones, np.zeros(N), request)
     numbers, growth, layers = model.unpack(packed, N, N)
     return numbers, growth, dict(zip(model.LAYERS, layers, strict=True))
+
+
+def images(layers):
+    """Return what `fixed_sums` takes, with the sky left to the level of each integration."""
+    return layers["weight"], layers["share"], np.zeros((N, N)), layers["blind"] > 0
 
 
 def cube(image, n=6, seed=0):
@@ -77,7 +82,13 @@ def test_sums_are_the_dense_ones():
     bad = (flags & BAD > 0) | ~np.isfinite(data) | ~(error > 0)
     level = np.stack([np.linspace(4, 6, 6), np.full(6, 0.01)], axis=1)
     values, _ = kernel.fixed_sums(
-        data, error, flags, level, layers["weight"], layers["share"], 0.0, BAD
+        data,
+        error,
+        flags,
+        level,
+        images(layers),
+        0.0,
+        (BAD, BAD),
     )
     w, share = layers["weight"], layers["share"]
     clean = np.where(bad, 0.0, np.nan_to_num(data.astype(float)))
@@ -91,17 +102,23 @@ def test_sums_are_the_dense_ones():
     assert (values[[0, 1, 5], 2] == 0).all()
 
 
-@pytest.mark.parametrize("optimal", [False, True])
-def test_missing_pixels_lose_no_light(optimal):
+@pytest.mark.parametrize("method", ["aperture", "optimal"])
+def test_missing_pixels_lose_no_light(method):
     image = star()
-    numbers, _, layers = built(image, optimal=optimal)
+    numbers, _, layers = built(image, method=method)
     data = np.stack([5.0 + (image - 5.0) * f for f in (1.0, 0.99, 0.99)]).astype("f4")
     error = np.broadcast_to(error_of(image).astype("f4"), data.shape)
     flags = np.zeros(data.shape, np.uint32)
     flags[2, 20, 18:21] = BAD  # the peak
     level = np.tile([numbers["level"], 0.0], (3, 1))
     values, _ = kernel.fixed_sums(
-        data, error, flags, level, layers["weight"], layers["share"], numbers["lost"], BAD
+        data,
+        error,
+        flags,
+        level,
+        images(layers),
+        numbers["lost"],
+        (BAD, BAD),
     )
     # single precision of the data, and the level of the annulus in the 1 % that is gone
     assert values[2, 0] == pytest.approx(values[1, 0], rel=1e-5)
@@ -117,13 +134,19 @@ def test_a_moving_aperture_at_rest_is_the_fixed_one():
     flags[1, 20, 21] = BAD
     level = np.tile([5.0, 0.1], (6, 1))
     fixed, seen = kernel.fixed_sums(
-        data, error, flags, level, layers["weight"], layers["share"], 0.0, BAD
+        data,
+        error,
+        flags,
+        level,
+        images(layers),
+        0.0,
+        (BAD, BAD),
     )
-    images = layers["gain"], layers["profile"], np.zeros((N, N), bool)
+    still_images = layers["gain"], layers["profile"], np.zeros((N, N)), np.zeros((N, N), bool)
     place = numbers["y"], numbers["x"]
     still = np.full((6, 2), np.nan)
     moving, too = kernel.moving_sums(
-        data, error, flags, level, images, place, still, (CIRCLE, 4.3, 0.0), BAD
+        data, error, flags, level, still_images, place, still, (CIRCLE, 4.3, 0.0), BAD
     )
     np.testing.assert_allclose(moving, fixed, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(seen, too)
@@ -136,11 +159,11 @@ def test_a_moving_aperture_follows_whole_pixels():
     data[1], error[1] = np.roll(data[0], (2, -3), (0, 1)), np.roll(error[0], (2, -3), (0, 1))
     flags[0, 20, 20] = flags[1, 22, 17] = BAD
     shift = np.array([[0.0, 0.0], [2.0, -3.0]])
-    images = layers["gain"], layers["profile"], np.zeros((N, N), bool)
+    still_images = layers["gain"], layers["profile"], np.zeros((N, N)), np.zeros((N, N), bool)
     place = numbers["y"], numbers["x"]
     level = np.tile([5.0, 0.1], (2, 1))
     values, _ = kernel.moving_sums(
-        data, error, flags, level, images, place, shift, (CIRCLE, 4.3, 0.0), BAD
+        data, error, flags, level, still_images, place, shift, (CIRCLE, 4.3, 0.0), BAD
     )
     np.testing.assert_allclose(values[1], values[0], rtol=1e-9)
     assert values[0, 2] > 0.01
@@ -198,7 +221,13 @@ def test_nothing_usable_is_nan():
     level = kernel.levels(data, error, flags, image, layers["annulus"], BAD, 1)
     assert np.isnan(level[2]).all()
     values, _ = kernel.fixed_sums(
-        data, error, flags, level, layers["weight"], layers["share"], 0.0, BAD
+        data,
+        error,
+        flags,
+        level,
+        images(layers),
+        0.0,
+        (BAD, BAD),
     )
     assert np.isnan(values[2, :2]).all()
     assert values[2, 2] == 1.0
@@ -207,7 +236,7 @@ def test_nothing_usable_is_nan():
 
 def test_optimal_weights_have_the_least_variance():
     image = star(light=4000.0)
-    plain, best = built(image)[2]["weight"], built(image, optimal=True)[2]["weight"]
+    plain, best = built(image)[2]["weight"], built(image, method="optimal")[2]["weight"]
     light = image - 5.0
     variance = error_of(image) ** 2
 
@@ -223,7 +252,7 @@ def test_optimal_weights_have_the_least_variance():
 @pytest.mark.parametrize("place", [(20.0, 20.0), (20.3, 19.6), (20.5, 20.5)])
 def test_optimal_weights_take_no_shift_for_light(place):
     y, x = place
-    weight = built(star(y, x), optimal=True)[2]["weight"]
+    weight = built(star(y, x), method="optimal")[2]["weight"]
     plain = star(y, x) - 5.0
     plain /= error_of(star(y, x)) ** 2
 

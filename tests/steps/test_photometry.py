@@ -124,7 +124,7 @@ def test_missing_pixels_are_estimated_from_the_star_and_not_from_the_transit():
 
 
 def test_a_pixel_that_is_never_usable_changes_nothing_in_time(exact, truth):
-    curve = flagged(exact, slice(None), 29, 29).tso.photometry()
+    curve = flagged(exact, slice(None), 29, 29).tso.photometry(method="aperture")
     assert np.abs(relative(curve, truth) - 1.0).max() < 2e-6
     assert 0.02 < float(curve["photometry_lost"]) < 0.3
     assert not dq.has_flag(curve["dq"], "FLUX_ESTIMATED").any()
@@ -253,6 +253,11 @@ def test_all_of_the_frame_through_the_weak_lens():
         assert scatter / float(curve["flux_error"].median()) == pytest.approx(1.0, abs=0.28)
         assert 1e6 * float(curve["flux_error"].median()) < worst * float(light["white_flux_error"])
         assert np.isnan(float(curve["annulus_inner"]))
+    follows = ds.tso.photometry(follow=True)
+    # the edge runs through light: the centroid's noise, 0.03 pixels, is most of the error
+    scatter = relative(follows, light).std(ddof=1)
+    assert scatter / float(follows["flux_error"].median()) == pytest.approx(1.0, abs=0.28)
+    assert scatter > 2.0 * float(circle["flux_error"].median())
     assert (float(frame["photometry_whole"]), float(circle["photometry_whole"])) == (1.0, 0.0)
     assert 0.9 < float(circle["photometry_inside"]) < 1.0
     assert frame.tso.plot.photometry()["image"].get_title().startswith("all pixels")
@@ -268,7 +273,9 @@ def test_one_or_two_integrations(rates):
 
 def test_lines_with_a_level_have_a_larger_error(rates):
     level = xr.DataArray(np.full(64, 400.0, "f4"), dims="y")
-    plain, with_lines = rates.tso.photometry(), rates.assign(level_variance=level).tso.photometry()
+    plain, with_lines = (
+        ds.tso.photometry(method="aperture") for ds in (rates, rates.assign(level_variance=level))
+    )
     assert (with_lines["flux_error"] > 1.01 * plain["flux_error"]).all()
     np.testing.assert_array_equal(plain["flux"], with_lines["flux"])
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["MIN_PIXELS", "Annulus", "annulus_of", "no_annulus", "widest"]
+__all__ = ["MIN_PIXELS", "Annulus", "annulus_of", "is_sky", "no_annulus", "widest"]
 
 MIN_PIXELS = 50
 """Fewer pixels are no background."""
@@ -78,7 +78,7 @@ def annulus_of(
     variance, total = aperture_noise
     first, last = (inner, np.inf) if given is None else given
     inside = free & (distance >= first) & (distance <= last)
-    inside &= _is_sky(median, inside)
+    inside &= is_sky(median, inside)
     if inside.sum() < MIN_PIXELS:
         if given is None and background == "auto":
             return no_annulus(distance.shape)
@@ -109,7 +109,8 @@ def widest(distance: np.ndarray, error: np.ndarray, free: np.ndarray, inner: flo
     return float(1.0 / (1.0 / error[inside].astype(np.float64) ** 2).sum())
 
 
-def _is_sky(median: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def is_sky(median: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Return which pixels of a region lie about the median of it, (y, x) bool."""
     if not inside.any():
         return inside
     values = median[inside]

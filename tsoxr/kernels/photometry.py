@@ -95,10 +95,9 @@ def fixed_sums(
     error: np.ndarray,
     dq: np.ndarray,
     level: np.ndarray,
-    weight: np.ndarray,
-    share: np.ndarray,
+    images: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     lost: float,
-    unusable: int,
+    unusable: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum every integration with weights that do not depend on time.
 
@@ -108,12 +107,14 @@ def fixed_sums(
         Cube.
     level : (time, 2) float64
         Level to subtract from each pixel, and its variance, which all pixels share.
-    weight, share : (y, x) float64
-        Weights, and the light expected in each pixel, over all of the aperture.
+    images : four of (y, x)
+        Weights, float64; the light expected in each pixel over all of the aperture, float64
+        (pixels with a weight and without light show how lines drift); the sky at all times, DN/s,
+        float64; and which pixels with a weight see no sky, bool.
     lost : float
         Share of the light in pixels that are never usable.
-    unusable : int
-        Flags that take a sample out of use.
+    unusable : (int, int)
+        Flags that take a sample out of use, and those that do of blind pixels.
 
     Returns
     -------
@@ -121,14 +122,15 @@ def fixed_sums(
         Light, its error, the share of it that was estimated, and the part of that which is
         missing in this integration only. NaN and 1 where nothing remains.
     flags : (time,) uint32
-        All flags of the samples.
+        All flags of the samples with light.
 
     Notes
     -----
     light = sum_u w (D - B) / s, variance = [sum_u w^2 V + (sum_u w)^2 V_B] / s^2 over the
-    usable samples u, with s their share of the light.
+    usable samples u, with s their share of the light. Blind pixels have no level B.
     """
     values, flags = np.empty((data.shape[0], 4)), np.zeros(data.shape[0], np.uint32)
+    weight, share, surface, blind = images
     rows, columns = np.nonzero(weight)
     for t in range(data.shape[0]):
         total, variance, summed, missing = 0.0, 0.0, 0.0, 0.0
@@ -136,14 +138,15 @@ def fixed_sums(
         for k in range(rows.size):
             y, x = rows[k], columns[k]
             d, e, q, w = data[t, y, x], error[t, y, x], dq[t, y, x], weight[y, x]
-            seen |= q
-            if (q & unusable) != 0 or not (abs(d) < np.inf and 0.0 < e < np.inf):
+            seen |= q if share[y, x] != 0.0 else np.uint32(0)
+            wrong = unusable[1] if blind[y, x] else unusable[0]
+            if (q & wrong) != 0 or not (abs(d) < np.inf and 0.0 < e < np.inf):
                 missing += share[y, x]
                 continue
-            total += w * d
+            total += w * d if blind[y, x] else w * (d - surface[y, x])
             variance += w * w * np.float64(e) * np.float64(e)
-            summed += w
-            n_used += 1
+            summed += 0.0 if blind[y, x] else w
+            n_used += share[y, x] != 0.0
         flags[t] = seen
         _finish(values[t], total, variance, summed, n_used, missing, lost, level[t])
     return values, flags
@@ -155,7 +158,7 @@ def moving_sums(
     error: np.ndarray,
     dq: np.ndarray,
     level: np.ndarray,
-    images: tuple[np.ndarray, np.ndarray, np.ndarray],
+    images: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     center: tuple[float, float],
     shift: np.ndarray,
     form: tuple[int, float, float],
@@ -167,9 +170,9 @@ def moving_sums(
     ----------
     data, error, dq, level, unusable
         See `fixed_sums`.
-    images : three of (y, x)
+    images : four of (y, x)
         electron/DN, float64; the light of each pixel over that of the aperture at rest, float64;
-        and which pixels no integration may use, bool.
+        the sky at all times, DN/s, float64; and which pixels no integration may use, bool.
     center : (float, float)
         Where the aperture rests, (y, x).
     shift : (time, 2) float64
@@ -185,7 +188,7 @@ def moving_sums(
     n_times, n_rows, n_columns = data.shape
     values, flags = np.empty((n_times, 4)), np.zeros(n_times, np.uint32)
     shape, radius, turn = form
-    gain, profile, never = images
+    gain, profile, surface, never = images
     for t in range(n_times):
         move_y = shift[t, 0] if np.isfinite(shift[t, 0]) else 0.0
         move_x = shift[t, 1] if np.isfinite(shift[t, 1]) else 0.0
@@ -204,7 +207,7 @@ def moving_sums(
                     missing += cover * _interpolated(profile, y - move_y, x - move_x)
                     continue
                 w = cover * gain[y, x]
-                total += w * d
+                total += w * (d - surface[y, x])
                 variance += w * w * np.float64(e) * np.float64(e)
                 summed += w
                 n_used += 1

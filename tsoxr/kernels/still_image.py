@@ -7,7 +7,7 @@ import numpy as np
 
 from tsoxr.kernels.outliers import masked_median
 
-__all__ = ["still_image"]
+__all__ = ["still_frames", "still_image"]
 
 FAINTEST, BRIGHTEST = 0.5, 2.0
 """Light of an integration over the usual one; beyond, it is taken to be the usual one."""
@@ -33,17 +33,27 @@ def still_image(rate: np.ndarray, bad: np.ndarray, error: np.ndarray) -> np.ndar
     (y, x) float32
         At the median light and level of the sample; NaN where nothing is usable.
     """
+    return still_frames(rate, bad, error)[0]
+
+
+def still_frames(
+    rate: np.ndarray, bad: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the `still_image`, and light and level of each integration.
+
+    Light (time,) is relative to the usual one. The image holds the median of the levels (time,).
+    """
     first = masked_median(rate, bad)
     known = np.isfinite(first) & (error > 0.0) & np.isfinite(error)
     if len(rate) < 3 or not known.any():
-        return first
+        return first, np.ones(len(rate)), np.zeros(len(rate))
     weight = np.where(known, 1.0 / np.where(known, error, 1.0).astype(np.float64) ** 2, 0.0)
     star = np.where(known, first - np.median(first[known]), 0.0).astype(np.float64)
     light, level = _light_and_level(rate, bad, star, weight)
     scaled = (rate - level[:, None, None].astype(np.float32)) / light[:, None, None].astype(
         np.float32
     )
-    return masked_median(scaled, bad) + np.float32(np.median(level))
+    return masked_median(scaled, bad) + np.float32(np.median(level)), light, level
 
 
 @numba.njit(cache=True, nogil=True)

@@ -14,16 +14,19 @@ from tsoxr.chunks import per_chunk
 from tsoxr.errors import TsoError
 from tsoxr.kernels import aperture_model as model
 from tsoxr.kernels import photometry as kernel
+from tsoxr.kernels.aperture_image import seen_image
 from tsoxr.kernels.binning import scatter_over_error
-from tsoxr.kernels.still_image import still_image
 from tsoxr.lazy import is_lazy, static_from_sample
 from tsoxr.registry import note
 from tsoxr.steps import _extraction, _rates
+from tsoxr.steps._unlit import outputs
 
 __all__ = ["Plan", "curve", "measured", "model_of", "tracked", "unpacked"]
 
 ROUNDING = 1e-9
 MIN_BASELINE = 3
+NOT_BLIND = tuple(name for name in dq.UNUSABLE_RATE if name != "REFERENCE_PIXEL")
+FIXED = ("weight", "share", "surface")
 VALUES = ("flux", "error", "estimated", "missing", "level")
 
 
@@ -48,38 +51,51 @@ def tracked(ds: xr.Dataset, centroid: str) -> xr.Dataset:
 
 def model_of(ds: xr.Dataset, plan: Plan, gain: xr.DataArray) -> xr.DataArray:
     """Return the packed model, (value,) float64; lazy for lazy data."""
-    error = _rates.typical_error(ds)
-    median = _image(ds, error)
-    gains = gain.astype(np.float64).broadcast_like(median).transpose("y", "x")
-    lines = xr.DataArray(np.zeros(ds.sizes[("y", "x")[plan.request.line_dim]]), dims="line")
+    line_dim = plan.request.line_dim
+    frame = xr.DataArray(np.zeros((plan.n_rows, plan.n_columns), "i1"), dims=("y", "x"))
+    gains = gain.astype(np.float64).broadcast_like(frame).transpose("y", "x")
+    known = xr.DataArray(np.zeros(ds.sizes[("y", "x")[line_dim]]), dims="line")
     if "level_variance" in ds.variables and ds["level_variance"].ndim == 1:
-        lines = xr.DataArray(ds["level_variance"].variable.data, dims="line").astype(np.float64)
+        known = xr.DataArray(ds["level_variance"].variable.data, dims="line").astype(np.float64)
     size = xr.DataArray(np.zeros(model.size(plan.n_rows, plan.n_columns)), dims="value")
+    output = _outputs(ds, line_dim)
 
     def build(
-        median: np.ndarray, error: np.ndarray, gain: np.ndarray, lines: np.ndarray, _: np.ndarray
+        rate: np.ndarray,
+        sigma: np.ndarray,
+        flags: np.ndarray,
+        gain: np.ndarray,
+        known: np.ndarray,
+        _: np.ndarray,
     ) -> np.ndarray:
+        bad, blind = _rates.unusable(rate, sigma, flags), _blind(rate, sigma, flags)
+        median, error, lines = seen_image(rate, sigma, bad, blind, output, line_dim)
         try:
-            return model.build(median, error, gain, lines, plan.request)
+            return model.build(median, error, gain, known, plan.request, lines)
         except ValueError as wrong:
             raise TsoError(
                 f"photometry: {wrong}; look at .tso.plot.median_image() and give center, radius or "
                 'annulus, or shape="frame"'
             ) from wrong
 
-    return static_from_sample(build, median, error, gains, lines, size, dims=("value",), dtype="f8")
+    cube = [ds[name].transpose("time", "y", "x") for name in ("rate", "rate_error", "dq")]
+    return static_from_sample(build, *cube, gains, known, size, dims=("value",), dtype="f8")
 
 
-def _image(ds: xr.Dataset, error: xr.DataArray) -> xr.DataArray:
-    """Return the median image (y, x), the light of each integration scaled to the usual one."""
+def _outputs(ds: xr.Dataset, line_dim: int) -> np.ndarray:
+    """Return which output reads each pixel of a line; one, where the product does not tell."""
+    fast = ("x", "y")[line_dim]
+    if ds.attrs.get("fast_dim") != fast:
+        return np.zeros(ds.sizes[fast], int)
+    found: np.ndarray = outputs(ds).isel({("y", "x")[line_dim]: 0}).values
+    return found
 
-    def median(
-        rate: np.ndarray, sigma: np.ndarray, flags: np.ndarray, error: np.ndarray
-    ) -> np.ndarray:
-        return still_image(rate, _rates.unusable(rate, sigma, flags), error)
 
-    arrays = [ds[name].transpose("time", "y", "x") for name in ("rate", "rate_error", "dq")]
-    return static_from_sample(median, *arrays, error, dims=("y", "x"))
+def _blind(rate: np.ndarray, sigma: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Return which samples are those of reference pixels that nothing else speaks against."""
+    own = dq.has_flag(flags, "REFERENCE_PIXEL") & ~dq.has_flag(flags, *NOT_BLIND)
+    found: np.ndarray = own & np.isfinite(rate) & (sigma > 0.0)
+    return found
 
 
 def measured(ds: xr.Dataset, plan: Plan, packed: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -99,11 +115,12 @@ def measured(ds: xr.Dataset, plan: Plan, packed: xr.DataArray) -> tuple[xr.DataA
 
 
 def _shift(ds: xr.Dataset) -> xr.DataArray:
-    """Return the motion along y and x, (time, axis), pixels; NaN where it was not measured."""
+    """Return the motion along y and x, and its errors, (time, axis), pixels; NaN if not measured."""
     names = ["trace_shift", "trace_shift_dispersion"]
     if ds.attrs.get("spatial_dim") == "x":
         names.reverse()
     nothing = xr.DataArray(np.full(ds.sizes["time"], np.nan), dims="time")
+    names += [f"{n}_error" for n in names]
     both = [_extraction.bare(ds[n]) if n in ds.coords else nothing for n in names]
     return xr.concat([b.astype(np.float64) for b in both], "axis").transpose("time", "axis")
 
@@ -123,19 +140,21 @@ def _of_chunk(
     how = kernel.LEVELS["median" if plan.request.background == "median" else "mean"]
     method = how if numbers["follows"] else kernel.LEVELS["constant"]
     level = kernel.levels(*cube, layer["median"], layer["annulus"], unusable, method)
-    level[:, 0] += numbers["level"]
     if plan.follow:
         never = ~((layer["gain"] > 0.0) & np.isfinite(layer["gain"]))
-        images = (layer["gain"], layer["profile"], never)
+        images = (layer["gain"], layer["profile"], layer["surface"], never)
         form = (model.SHAPES[plan.request.shape], numbers["radius"], plan.request.turn)
         place = (numbers["y"], numbers["x"])
-        sums, seen = kernel.moving_sums(*cube, level, images, place, shift, form, unusable)
+        sums, seen = kernel.moving_sums(*cube, level, images, place, shift[:, :2], form, unusable)
+        unsure = np.nan_to_num(shift[:, 2:]) * (numbers["along_y"], numbers["along_x"])
+        sums[:, 1] = np.sqrt(sums[:, 1] ** 2 + (unsure**2).sum(axis=1))
     else:
         sums, seen = kernel.fixed_sums(
-            *cube, level, layer["weight"], layer["share"], numbers["lost"], unusable
-        )
+            *cube, level, (*(layer[n] for n in FIXED), layer["blind"] > 0.0), numbers["lost"],
+            (unusable, dq.bits(*NOT_BLIND)),
+        )  # fmt: skip
     sums[:, 1] = np.sqrt(sums[:, 1] ** 2 + numbers["lines"])
-    return np.concatenate([sums, level[:, :1]], axis=1), seen
+    return np.concatenate([sums, numbers["level"] + level[:, :1]], axis=1), seen
 
 
 def curve(

@@ -73,6 +73,7 @@ def image(ax: Axes, ds: xr.Dataset) -> Axes:
 
 def _title(ds: xr.Dataset, shape: str, radius: float, inner: float, outer: float) -> str:
     text = "all pixels" if shape == "frame" else f"{shape} of {radius:.1f} pixels"
+    text += ", weighted" if _number(ds, "photometry_optimal") else ""
     if not np.isfinite(inner):
         return f"{text}, no background subtracted"
     kind = "" if _number(ds, "photometry_follows") else ", level constant in time"
@@ -113,7 +114,7 @@ def growth(ax: Axes, ds: xr.Dataset) -> Axes:
     beside = ax.twinx()
     error = 1e6 * np.asarray(ds["photometry_growth_error"])
     beside.plot(radii, error, color=style.COLORS["model"], lw=1.2)
-    beside.set_ylabel("predicted error [ppm]", color=style.COLORS["model"])
+    beside.set_ylabel("predicted error of a plain sum [ppm]", color=style.COLORS["model"])
     least = np.nanmin(error) if np.isfinite(error).any() else 1.0
     beside.set_ylim(0.9 * least, 3.0 * least)
     text = "curve of growth of circles"

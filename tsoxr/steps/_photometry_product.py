@@ -113,8 +113,9 @@ def _diagnostics(
 ) -> dict[str, Any]:
     estimated = values.isel(value=_photometry.VALUES.index("estimated"))
     weight = static["weight"]
+    rate_units = str(ds["rate"].attrs.get("units", "DN s-1"))
     texts = {
-        "image": (static["median"], "median image", ds["rate"].attrs.get("units", "DN s-1")),
+        "image": (static["median"], "median image", rate_units),
         "aperture": (weight / weight.max(), "weight over the largest", "1"),
         "growth": (static["growth"], "light within the radius", "1"),
         "growth_error": (static["growth_error"], "predicted relative error", "1"),
@@ -123,6 +124,10 @@ def _diagnostics(
         "inside": (static["inside"], "share of the aperture inside the frame", "1"),
         "whole": (static["whole"], "all pixels are summed", "1"),
         "follows": (static["follows"], "background measured in each integration", "1"),
+        "optimal": (static["optimal"], "weights of least variance", "1"),
+        "line_level": (static["line_level"] ** 0.5, "level of a line, rms", rate_units),
+        "line_drift": (static["line_drift"] ** 0.5, "drift within a line, rms", rate_units),
+        "error": (static["error"], "predicted relative error", "1"),
         "level": (about.isel(part=0), "median light", light),
         "scatter": (about.isel(part=1), "scatter from point to point over error", "1"),
     }

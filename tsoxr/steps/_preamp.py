@@ -8,12 +8,13 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from tsoxr import chunks, dq, lazy, modes
+from tsoxr import chunks, dq, lazy
 from tsoxr.kernels import preamp as kernel
 from tsoxr.kernels.detector import level_labels
 from tsoxr.kernels.light import background_pixels, bright_pixels, median_and_sigma, wings
 from tsoxr.kernels.stripe_amplitude import amplitude_of
 from tsoxr.steps import _clock, _flags
+from tsoxr.steps._image_reach import half_width_of
 from tsoxr.steps._stripes import BAD, has_interleaved_outputs
 
 __all__ = [
@@ -296,5 +297,5 @@ def solver_of(plan: Plan, part: dict[str, np.ndarray], stage: int) -> kernel.Sol
 
 def default_half_width(ds: xr.Dataset) -> float:
     """Return how far from the light pixels measure: as for the stripes in this mode."""
-    given = modes.step_defaults(ds.attrs.get("tso_mode"), "clean_1overf").get("trace_half_width")
-    return float(given.value) if given else min(ds.sizes[ds.attrs["spatial_dim"]] / 4.0, 20.0)
+    given = half_width_of(ds)
+    return min(ds.sizes[ds.attrs["spatial_dim"]] / 4.0, 20.0) if given is None else given

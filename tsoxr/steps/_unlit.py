@@ -12,6 +12,7 @@ from tsoxr.kernels.detector import level_labels
 from tsoxr.kernels.light import background_pixels
 from tsoxr.registry import derived, note
 from tsoxr.steps._flags import integration_numbers
+from tsoxr.steps._image_reach import half_width_of
 from tsoxr.steps._stripes import BAD, has_interleaved_outputs
 
 __all__ = ["n_fitted", "nth_integration", "outputs", "reach", "unlit"]
@@ -29,9 +30,8 @@ def reach(ds: xr.Dataset, given: float | None, where: str) -> float:
         For a negative number.
     """
     if given is None:
-        known = modes.step_defaults(ds.attrs.get("tso_mode"), "clean_1overf")
-        of_mode = known["trace_half_width"].value if "trace_half_width" in known else HALF_WIDTH
-        return float(derived(trace_half_width=float(of_mode)))
+        of_mode = half_width_of(ds)
+        return float(derived(trace_half_width=HALF_WIDTH if of_mode is None else of_mode))
     if not given >= 0:
         raise ValueError(
             f"{where}: trace_half_width is {given}; it must be 0 or more pixels; leave it out for "

@@ -33,6 +33,7 @@ from tsoxr.plots import style
 from tsoxr.registry import derived, diagnostic, note, step
 from tsoxr.steps import (
     _clock_stripes,
+    _image_reach,
     _rate_stripes,
     _stripe_checks,
     _stripe_methods,
@@ -91,7 +92,9 @@ def clean_1overf(
         each pixel, also within lines and across lines without background, from the clock.
     trace_half_width : float, optional
         Pixels farther than this from the middle of the light are background, pixels
-        across dispersion. If not given, a quarter of the subarray's height, at most 20.
+        across dispersion. If not given, a quarter of the subarray's height, at most 20; for
+        NIRCam images 15 in focus and 100 through the weak lens WLP8, which leaves small
+        subarrays as they are (weights of `photometry` see to their lines).
     mask : xarray.DataArray, optional
         (y, x) bool, true for pixels to use; takes the place of the one found from the
         data. Bad and reference pixels are left out in any case.
@@ -179,8 +182,9 @@ def clean_1overf(
     _stripe_checks.check(ds, method, numbers, mask)
     _stripe_checks.check_options(ds, method, scaled_by, order)
     if trace_half_width is None:
-        height = ds.sizes[ds.attrs["spatial_dim"]]
-        trace_half_width = derived(trace_half_width=min(height / 4.0, LARGEST_HALF_WIDTH))
+        widest = min(ds.sizes[ds.attrs["spatial_dim"]] / 4.0, LARGEST_HALF_WIDTH)
+        of_lens = _image_reach.half_width_of(ds)
+        trace_half_width = derived(trace_half_width=widest if of_lens is None else of_lens)
     if ds.sizes["time"] < 2:
         note("one integration: stripes cannot be told from what is static, data unchanged")
         return ds

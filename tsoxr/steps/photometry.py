@@ -8,20 +8,20 @@ as covariates on ``time``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from tsoxr.errors import SchemaError, TsoError
+from tsoxr.errors import TsoError
 from tsoxr.kernels import aperture_model as model
 from tsoxr.registry import diagnostic, note, step
 from tsoxr.steps import (
     _extraction,
     _photometry,
+    _photometry_checks,
     _photometry_plot,
     _photometry_product,
-    _rates,
 )
 
 if TYPE_CHECKING:
@@ -29,27 +29,23 @@ if TYPE_CHECKING:
 
 __all__ = ["photometry"]
 
-METHODS = ("aperture", "optimal")
-SHAPES = ("auto", "circle", "hexagon", "frame")
-BACKGROUNDS = ("auto", "mean", "median", "constant", "none")
-CENTROIDS = ("decomposition", "correlation", "moments", "none")
-
 
 @step(
     kind="rates",
     to="lightcurves",
     needs=("rate", "rate_error", "dq"),
     adds=("centroid_y", "centroid_x", "psf_flux"),
+    imaging=True,
 )
 def photometry(  # noqa: PLR0913 -- each has a default
     ds: xr.Dataset,
     *,
-    method: str = "aperture",
+    method: str = "auto",
     shape: str = "auto",
     radius: float | None = None,
     rotation: float = 0.0,
     annulus: tuple[float, float] | None = None,
-    background: str = "auto",
+    background: str | float = "auto",
     center: tuple[float, float] | None = None,
     centroid: str = "decomposition",
     follow: bool = False,
@@ -68,10 +64,15 @@ def photometry(  # noqa: PLR0913 -- each has a default
         Rates of an imaging mode with ``rate`` and ``rate_error`` (time, y, x), DN s-1, and
         ``dq``. ``gain`` (electron DN-1) makes electrons of DN; without it the detector's
         typical value does, with a note. ``level_variance`` of lines enters the errors.
-    method : {"aperture", "optimal"}
+    method : {"auto", "aperture", "optimal"}
         A plain sum, or weights of least variance, constant in time: the light of each pixel of
         the median image over its variance (Naylor 1998 [1]_), changed so that the sum does not
-        respond to small shifts and, where that costs less than 1 %, to the width.
+        respond to small shifts and, where that costs less than 1 %, to the width. Where lines
+        of the read-out drift (1/f noise that `clean_1overf` has left), the weights know that:
+        dark pixels of the frame and reference pixels are used with negative weights, so that the
+        sum hardly responds to levels of lines. ``"auto"`` is ``"optimal"``
+        where its predicted error is smaller by 1 % and neither shape nor radius nor annulus
+        is given, else ``"aperture"``.
     shape : {"auto", "circle", "hexagon", "frame"}
         Circle; hexagon with the corners of the telescope's pupil, for images through a weak
         lens; or all pixels, without background. ``"auto"`` is a circle, and all pixels where
@@ -84,17 +85,21 @@ def photometry(  # noqa: PLR0913 -- each has a default
     annulus : (float, float), optional
         Inner and outer radius of the background, pixels. Left to the data: from where the
         light ends to where the level adds 1 % to the error, at most to the edge.
-    background : {"auto", "mean", "median", "constant", "none"}
+    background : {"auto", "mean", "median", "2d", "constant", "none"} or float
         Level of the annulus in each integration: its mean without hits, weighted with the
-        errors, or its median; the level of the median image from all integrations alike, with
-        the wings of the star that it holds; or nothing, where it has been subtracted.
+        errors, or its median; ``"2d"``: a surface of second degree through the sky of the median
+        image, beyond the light or in the annulus, that goes up and down with the mean;
+        the level of the median image from all integrations alike, with
+        the wings of the star that it holds; or nothing, where it has been subtracted. A number,
+        DN s-1, is a level known from elsewhere, also for all pixels of a frame.
         ``"auto"`` is the mean, and nothing where the light of the star leaves no annulus.
     center : (float, float), optional
         Where the star stands, (y, x) in the coordinates of the frame; found if not given.
     centroid : {"decomposition", "correlation", "moments", "none"}
         How `track` measures the motion, if it has not been run before.
     follow : bool
-        Move the aperture with the star.
+        Move the aperture with the star; what the error of the centroid does to the sum is part of
+        its error.
     normalize : bool
         Divide the curve by its median (of the integrations out of transit, where
         ``in_transit`` tells them).
@@ -118,8 +123,12 @@ def photometry(  # noqa: PLR0913 -- each has a default
         ``photometry_lost``, that of pixels which are never usable; ``photometry_inside``,
         the share of the aperture inside the frame; ``photometry_whole``, 1 where all pixels are
         summed; ``photometry_follows``, 1 where the background is measured in each integration;
-        ``photometry_level``, the median light,
-        electron s-1; and ``photometry_scatter``, scatter from point to point over error.
+        ``photometry_optimal``, 1 where weights are those of least variance;
+        ``photometry_line_level`` and ``photometry_line_drift``, how much lines drift, DN s-1 (rms of
+        the level of a line, and of its first cosine), 0 where that is not seen;
+        ``photometry_error``, the error that is predicted, relative; ``photometry_level``, the
+        median light, electron s-1; and ``photometry_scatter``, scatter from point to point over
+        error.
 
     Raises
     ------
@@ -140,9 +149,16 @@ def photometry(  # noqa: PLR0913 -- each has a default
     The variance is sum w^2 e^2 plus (sum w)^2 times that of the level B, which all pixels share. Light of the star in
     the annulus is taken off in proportion and leaves relative curves as they are.
 
+    Drifts of lines are measured in a sample of the integrations: the level of each line and output,
+    and cosines along it whose variances fall as those of 1/f noise do. Where they exceed what white
+    noise makes by four standard errors, they enter the errors, and the covariance of ``"optimal"``:
+    w = C^-1 P with C = V + B D B^T, B the cosines of all lines and D their variances, and with the
+    level of a whole output left free.
+
     References
     ----------
     .. [1] Naylor (1998), MNRAS 296, 339.
+    .. [2] Aitken (1936), Proc. R. Soc. Edinburgh 55, 42: least squares with a known covariance.
 
     Examples
     --------
@@ -154,18 +170,22 @@ def photometry(  # noqa: PLR0913 -- each has a default
     >>> curve.flux.dims, curve.centroid_y.attrs["units"]
     (('time', 'wavelength'), 'pix')
     """
-    _check_names(ds, method, shape, background, centroid)
-    _check_sizes(radius, annulus, min_fraction)
-    _check_together(ds, method, shape, background, annulus, centroid, follow=follow)
+    background = _photometry_checks.level_or_name(background)
+    _photometry_checks.check_names(ds, method, shape, background, centroid)
+    _photometry_checks.check_sizes(radius, annulus, min_fraction)
+    _photometry_checks.check_together(
+        ds, method, shape, background, annulus, centroid, follow=follow
+    )
     ds = _photometry.tracked(ds, centroid)
     if follow and "trace_shift" not in ds.coords:
         note("no motion was measured: the aperture stays where it is")
     gain, units = _extraction.gain_and_units(ds)
-    place = None if center is None else _index_of(ds, center)
-    lines = ds["level_variance"].dims[0] if "level_variance" in ds.variables else "y"
+    place = None if center is None else _photometry_checks.index_of(ds, center)
+    with_levels = "level_variance" in ds.variables and ds["level_variance"].ndim == 1
+    lines = ds["level_variance"].dims[0] if with_levels else ds.attrs.get("slow_dim", "y")
     request = model.Request(
-        method == "optimal", shape, None if radius is None else float(radius),
-        float(np.radians(rotation)), background, _pair(annulus), place, int(lines == "x"),
+        "aperture" if follow else method, shape, None if radius is None else float(radius),
+        float(np.radians(rotation)), background, _photometry_checks.pair(annulus), place, int(lines == "x"),
     )  # fmt: skip
     if follow and shape == "auto":
         request = request._replace(shape="circle")
@@ -176,88 +196,6 @@ def photometry(  # noqa: PLR0913 -- each has a default
     static = _photometry.unpacked(plan, packed)
     both = (units, "1" if normalize else units)
     return _photometry_product.light_curve(ds, plan, static, values, curves, both)
-
-
-def _check_names(ds: xr.Dataset, method: str, shape: str, background: str, centroid: str) -> None:
-    if not _rates.is_imaging(ds) and "tso_mode" in ds.attrs:
-        raise SchemaError(
-            f"photometry: {ds.attrs['tso_mode']} disperses the light; images of a star are needed; "
-            "use .tso.extract() and .tso.white_light()"
-        )
-    for name, value, allowed in (
-        ("method", method, METHODS),
-        ("shape", shape, SHAPES),
-        ("background", background, BACKGROUNDS),
-        ("centroid", centroid, CENTROIDS),
-    ):
-        if value not in allowed:
-            raise ValueError(f"photometry: {name}={value!r}; it must be one of {allowed}")
-
-
-def _pair(annulus: Any) -> tuple[float, float] | None:
-    return None if annulus is None else (float(annulus[0]), float(annulus[1]))
-
-
-def _check_sizes(radius: float | None, annulus: Any, min_fraction: float) -> None:
-    if radius is not None and not 0.0 < radius < np.inf:
-        raise ValueError(f"photometry: radius={radius}; it must be above 0 pixels")
-    if annulus is not None:
-        ends = np.asarray(annulus, dtype=float)
-        if ends.shape != (2,) or not 0.0 <= ends[0] < ends[1]:
-            raise ValueError(
-                f"photometry: annulus={annulus!r}; give inner and outer radius in pixels, in this order"
-            )
-        if radius is not None and ends[0] < radius:
-            raise ValueError(
-                f"photometry: the annulus begins at {ends[0]:g} pixels, inside of radius={radius:g}; "
-                "it must begin outside of the aperture"
-            )
-    if not 0.0 <= min_fraction <= 1.0:
-        raise ValueError(f"photometry: min_fraction={min_fraction}; it must lie between 0 and 1")
-
-
-def _check_together(
-    ds: xr.Dataset,
-    method: str,
-    shape: str,
-    background: str,
-    annulus: Any,
-    centroid: str,
-    *,
-    follow: bool,
-) -> None:
-    if follow and (method == "optimal" or shape == "frame"):
-        what = 'method="optimal"' if method == "optimal" else 'shape="frame"'
-        raise ValueError(
-            f"photometry: follow=True with {what}, whose weights do not move; use a circle or a "
-            'hexagon with method="aperture"'
-        )
-    if follow and centroid == "none" and "trace_shift" not in ds.coords:
-        raise ValueError(
-            'photometry: follow=True with centroid="none"; there is no motion to follow; '
-            "run .tso.track() first or choose another centroid"
-        )
-    if shape == "frame" and (annulus is not None or background not in ("auto", "none")):
-        raise ValueError(
-            'photometry: shape="frame" leaves no pixels for a background; use background="none", '
-            "or a circle"
-        )
-
-
-def _index_of(ds: xr.Dataset, center: Any) -> tuple[float, float]:
-    """Return the index of a place given in the coordinates of the frame."""
-    if np.shape(center) != (2,) or not np.isfinite(np.asarray(center, dtype=float)).all():
-        raise ValueError(f"photometry: center={center!r}; give (y, x) in pixels")
-    place = []
-    for dim, value in zip(("y", "x"), center, strict=True):
-        first, n = _rates.first_position(ds, dim), ds.sizes[dim]
-        if not first - 0.5 <= value <= first + n - 0.5:
-            raise ValueError(
-                f"photometry: center={tuple(center)} lies outside the frame: {dim} reaches from "
-                f"{first:g} to {first + n - 1:g}"
-            )
-        place.append(float(value) - first)
-    return place[0], place[1]
 
 
 @diagnostic(photometry)
