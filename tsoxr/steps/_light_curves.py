@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tsoxr import dq, schema
-from tsoxr.errors import SchemaError
+from tsoxr import dq, history, schema
+from tsoxr.errors import SchemaError, TsoError
 from tsoxr.kernels import binning as kernel
 from tsoxr.kernels import grids
 from tsoxr.lazy import is_lazy
@@ -60,6 +60,7 @@ def light_curves(ds: xr.Dataset, bounds: np.ndarray, *, name: str, normalize: bo
     xarray.Dataset
         ``flux``, ``flux_error`` and ``dq`` (time, wavelength) and ``<name>_scatter``.
     """
+    _check_electrons(ds, name)
     members = grids.overlaps(*limits(ds), bounds)
     arrays = {n: _bare(ds[n]) for n in ("flux", "flux_error", "dq")}
     dims = ["time", "wavelength"]
@@ -83,6 +84,15 @@ def light_curves(ds: xr.Dataset, bounds: np.ndarray, *, name: str, normalize: bo
     text = {"long_name": "scatter from point to point over error", "units": "1"}
     variables[f"{name}_scatter"] = scatter.rename(bin="wavelength").assign_attrs(text).variable
     return xr.Dataset(variables, _coords(ds, bounds, expected, members), ds.attrs)
+
+
+def _check_electrons(ds: xr.Dataset, name: str) -> None:
+    """Refuse calibrated spectra: a sum of flux densities weights wavelengths by no noise."""
+    if any(r["step"] == "calibrate_flux" for r in history.records(ds.attrs)):
+        raise TsoError(
+            f"{name}: these spectra are calibrated (calibrate_flux); light curves are sums of electrons; "
+            f"run {name} on the spectra before calibrate_flux"
+        )
 
 
 def _bare(array: xr.DataArray) -> xr.DataArray:
