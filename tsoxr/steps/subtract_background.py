@@ -33,7 +33,12 @@ WINGS = ("power", "sum")
 HIGHEST_ORDER = 3
 
 
-@step(kind="rates", needs=("rate", "rate_error", "dq"), adds=("background_level", "level_variance"))
+@step(
+    kind="rates",
+    needs=("rate", "rate_error", "dq"),
+    adds=("background_level", "level_variance"),
+    measured={"half_width": "background_half_width"},
+)
 def subtract_background(  # noqa: PLR0913 -- each has a default
     ds: xr.Dataset,
     *,
@@ -68,8 +73,8 @@ def subtract_background(  # noqa: PLR0913 -- each has a default
         for each integration, which has far less noise and knows nothing of what lines have for
         themselves.
     half_width : float, optional
-        Pixels up to this distance from the spectrum are left out. A quarter of the frame
-        where neither the caller nor the mode gives one.
+        Pixels up to this distance from the spectrum are left out. Left out, that of
+        `optimize_aperture`, else that of the mode, else a quarter of the frame.
     order : {0, 1, 2, 3}
         Degree of the polynomial across dispersion: mean, straight line, and so on.
     darkest : float
@@ -137,7 +142,9 @@ def subtract_background(  # noqa: PLR0913 -- each has a default
         return ds
     space = ds.attrs["spatial_dim"]
     if half_width is None:
-        half_width = derived(half_width=max(3.0, ds.sizes[space] / 4))
+        measured = _rates.measured(ds, "background_half_width")
+        usual = max(3.0, ds.sizes[space] / 4)
+        half_width = derived(half_width=usual if measured is None else measured)
     _check_method(method, order, template, scales)
     _check_region(float(half_width), order, darkest, ds.sizes[space])
     shape = _shape_of_wings(wings)
