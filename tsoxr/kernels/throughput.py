@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["THROUGHPUTS", "Throughput", "efficiency_at"]
+__all__ = ["THROUGHPUTS", "Throughput", "efficiency_at", "logarithmic"]
 
 
 @dataclass(frozen=True)
@@ -97,3 +97,26 @@ def efficiency_at(throughput: Throughput, wavelength: np.ndarray) -> np.ndarray:
     """
     at, value = np.array(throughput.table).T
     return np.interp(wavelength, at, value, left=np.nan, right=np.nan)
+
+
+def logarithmic(throughput: Throughput, wavelength: np.ndarray) -> np.ndarray:
+    """Return the efficiency with its logarithm interpolated, and continued beyond the table.
+
+    Parameters
+    ----------
+    throughput : Throughput
+        One of `THROUGHPUTS`.
+    wavelength : (...,) float
+        Wavelengths, um.
+
+    Returns
+    -------
+    (...,) float64
+        Beyond the table the slope of the logarithm at its end is kept: an estimate for the faint
+        ends of an order. NaN where the wavelength is.
+    """
+    at, value = np.array(throughput.table).T
+    wave, log = np.asarray(wavelength, dtype=np.float64), np.log(value)
+    first, last = np.diff(log[:2]) / np.diff(at[:2]), np.diff(log[-2:]) / np.diff(at[-2:])
+    beyond = np.minimum(wave - at[0], 0.0) * first + np.maximum(wave - at[-1], 0.0) * last
+    return np.exp(np.interp(wave, at, log) + beyond)
