@@ -333,7 +333,7 @@ def test_bad_data():
     with pytest.raises(
         SchemaError, match=r"'trace_center' is of order 2, order 1 .*spectral_order=1"
     ):
-        extract(second)
+        extract(second, order=1)
     with pytest.raises(
         SchemaError, match=r"extract\(\) needs 'trace_center' \(run .tso.find_trace"
     ):

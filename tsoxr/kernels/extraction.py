@@ -21,7 +21,9 @@ __all__ = [
     "aperture_weights",
     "coverage",
     "optimal_weights",
+    "spans_of",
     "value_at_trace",
+    "verdict",
     "weighted_sum",
 ]
 
@@ -191,7 +193,7 @@ def weighted_sum(
     share = np.ascontiguousarray(share, dtype=np.float64)
     levels = [np.ascontiguousarray(a, dtype=np.float64) for a in (level_along, level_across)]
     spans, sums, out = (
-        _spans(weight),
+        spans_of(weight),
         (share.sum(axis=0), weight.sum(axis=0)),
         (flux, flux_error, flags, missing),
     )
@@ -208,7 +210,7 @@ def weighted_sum(
     return out
 
 
-def _spans(weight: np.ndarray) -> np.ndarray:
+def spans_of(weight: np.ndarray) -> np.ndarray:
     """Return the first and one-past-last dispersion pixel with weight of each spatial line."""
     some = weight != 0
     first = np.where(some.any(axis=1), some.argmax(axis=1), 0)
@@ -270,12 +272,12 @@ def _sum(
                 flux[t, x] = np.nan
                 flux_error[t, x] = np.nan
             measured = left - replaced[x] / full[x] if left > 0.0 else 0.0
-            flags[t, x] = flag | _verdict(left, measured, bits, min_fraction)
+            flags[t, x] = flag | verdict(left, measured, bits, min_fraction)
             missing[t, x] = 1.0 - measured if measured < 1.0 else 0.0
 
 
 @part()
-def _verdict(left: float, measured: float, bits: np.ndarray, min_fraction: float) -> np.uint32:
+def verdict(left: float, measured: float, bits: np.ndarray, min_fraction: float) -> np.uint32:
     """Return the flags of a value from the shares of its light that are used and measured."""
     flag = np.uint32(0)
     if measured < min_fraction or left == 0.0:

@@ -11,12 +11,22 @@ Axes are (spatial, dispersion) whatever the detector's are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 
 from tsoxr.kernels.outliers import masked_median
 
-__all__ = ["median_images", "smooth_along_dispersion", "spatial_profile", "window_for"]
+__all__ = [
+    "median_images",
+    "profile_of_fit",
+    "smooth_along_dispersion",
+    "spatial_profile",
+    "window_for",
+]
+
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 WINDOW = (5, 31)
 """Shortest and longest window of the profile's running fit, pixels along dispersion."""
@@ -192,28 +202,69 @@ def spatial_profile(
     a fraction of the light. A pixel that disagrees by more than `REJECT` of its sigma is
     taken for a bad one: the fit stands in.
     """
+
+    def fit(light: np.ndarray, weight: np.ndarray, flux: np.ndarray) -> np.ndarray:
+        return smooth_along_dispersion(light, weight, flux, window)
+
+    return profile_of_fit(fit, image, variance, cover)
+
+
+def profile_of_fit(
+    fit: Fit,
+    image: np.ndarray,
+    variance: np.ndarray,
+    cover: np.ndarray,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """Estimate the profile as `spatial_profile` does, with any smooth fit of the shares.
+
+    Parameters
+    ----------
+    fit : callable
+        Takes the light and its inverse variance, (spatial, dispersion), finite, 0 where a pixel
+        is left out, and the light of each column; returns the share of each pixel.
+    image, variance, cover : (spatial, dispersion)
+        As in `spatial_profile`.
+    start : (spatial, dispersion) float64, optional
+        A profile that finds the first bad pixels, for a fit in which one spoils many columns.
+
+    Returns
+    -------
+    (spatial, dispersion) float64
+        As in `spatial_profile`.
+    """
     lit = np.isfinite(image) & np.isfinite(variance) & (variance > 0)
     used = lit & (cover > 0)
-    filled = np.where(lit, image, 0.0).astype(np.float64)
+    light = np.where(lit, image, 0.0).astype(np.float64)
     noise = np.where(lit, variance, 1.0).astype(np.float64)
-    flux = np.clip((cover * filled * used).sum(axis=0), 0.0, None)
-    good = lit.copy()
+    frame = light, noise, cover, lit
+    flux, good = np.clip((cover * light * used).sum(axis=0), 0.0, None), lit.copy()
+    if start is not None:
+        flux, good, *_ = _judged(start, good, frame)
     for _ in range(3):
-        weight = np.where(good, 1.0 / noise, 0.0)
-        fit = _normalised(smooth_along_dispersion(filled, weight, flux, window), cover)
-        inside = np.where(good & (cover > 0), fit / noise, 0.0)
-        scale = (inside * fit).sum(axis=0)
-        total = (inside * filled).sum(axis=0)
-        flux = np.clip(
-            np.divide(total, scale, out=np.zeros_like(scale), where=scale > 0), 0.0, None
-        )
-        model = flux * fit
-        rough = _roughness(filled - model, noise, model, good & used)
-        spread = noise + (rough * model) ** 2
-        good = lit & ~(used & ((filled - model) ** 2 > REJECT**2 * spread))
-    trust = np.where(good & used & (flux > 0), (rough * model) ** 2 / spread, 0.0)
-    own = np.divide(filled, flux, out=np.zeros_like(filled), where=flux > 0)
-    return _normalised(fit + trust * (own - fit), cover)
+        smooth = _normalised(fit(light, np.where(good, 1.0 / noise, 0.0), flux), cover)
+        flux, good, own, spread = _judged(smooth, good, frame)
+    trust = np.where(good & used & (flux > 0), own / spread, 0.0)
+    share = np.divide(light, flux, out=np.zeros_like(light), where=flux > 0)
+    return _normalised(smooth + trust * (share - smooth), cover)
+
+
+def _judged(
+    profile: np.ndarray, good: np.ndarray, frame: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the light of each column, the pixels that agree with it, and variances of the rest.
+
+    The variances are that of the pixels about the smooth profile, and this and the noise.
+    """
+    light, noise, cover, lit = frame
+    inside = np.where(good & (cover > 0), profile / noise, 0.0)
+    scale, total = (inside * profile).sum(axis=0), (inside * light).sum(axis=0)
+    flux = np.clip(np.divide(total, scale, out=np.zeros_like(scale), where=scale > 0), 0.0, None)
+    model = flux * profile
+    used = lit & (cover > 0)
+    own = (_roughness(light - model, noise, model, good & used) * model) ** 2
+    bad = used & ((light - model) ** 2 > REJECT**2 * (noise + own))
+    return flux, lit & ~bad, own, noise + own
 
 
 def _roughness(rest: np.ndarray, noise: np.ndarray, model: np.ndarray, use: np.ndarray) -> float:

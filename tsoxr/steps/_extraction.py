@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from tsoxr import dq, history, modes
-from tsoxr.errors import TsoError
 from tsoxr.kernels import extraction as kernel
 from tsoxr.kernels import profile as profile_kernel
-from tsoxr.kernels.binning import scatter_over_error
-from tsoxr.lazy import is_lazy, static_from_sample
+from tsoxr.lazy import static_from_sample
 from tsoxr.registry import note
-from tsoxr.steps import _rates
+from tsoxr.steps import _effective_psf, _moving, _order_weights
 from tsoxr.steps._extraction_methods import METHODS, weigh
+
+if TYPE_CHECKING:
+    from tsoxr.steps._rejection import Rejection
 
 __all__ = [
     "accepted_flags",
     "bare",
-    "diagnostics",
     "extraction_weights",
     "gain_and_units",
+    "gain_in_flux",
     "median_images",
-    "read_offset",
-    "slope_delay",
     "sums",
-    "wavelength_at_trace",
 ]
 
 N_SAMPLE = 48
@@ -56,6 +54,20 @@ def gain_and_units(ds: xr.Dataset) -> tuple[xr.DataArray, str]:
         typical = typical / float(ds.attrs.get("gain_factor", 1.0))
     note(f"no gain attached: the detector's typical {typical:.3g} electron/DN is taken")
     return xr.DataArray(float(typical)), "electron s-1"
+
+
+def gain_in_flux(share: xr.DataArray, gain: xr.DataArray, units: str) -> dict[str, xr.DataArray]:
+    """Return electrons of one DN in the flux of each line, NaN without light.
+
+    ``share`` (spatial, dispersion) is what each pixel adds to the flux; the same light in DN is
+    the sum of the shares over the gains of their pixels.
+    """
+    if units != "electron s-1":
+        return {}
+    known = gain > 0
+    counts = (share / gain).where(known).sum(share.dims[0])
+    light = share.where(known).sum(share.dims[0])
+    return {"gain_in_flux": light / counts.where(counts > 0)}
 
 
 def accepted_flags(ds: xr.Dataset, *, use_replaced: bool) -> int:
@@ -88,14 +100,20 @@ def extraction_weights(
     gain: xr.DataArray,
     settings: dict[str, Any],
 ) -> dict[str, xr.DataArray]:
-    """Return weight, share and profile (space, along) and n_pixels (along), float64."""
+    """Return weight, share and profile (space, along) and n_pixels (along), float64.
+
+    Where the method rests on it, ``table`` is the effective profile.
+    """
     _, space, along = images.dims
     names = ("weight", "share", "profile", "n_pixels")
-    measure = METHODS[settings["method"]].extra
+    method = METHODS[settings["method"]]
+    measure = method.extra
     extra = [] if measure is None else [measure(ds)]
+    if method.effective:
+        extra = [_effective_psf.measured(ds, center, gain, settings["half_width"])]
     made = xr.apply_ufunc(
         weigh,
-        images,
+        _order_weights.own_images(ds, images),
         center,
         gain.transpose(space, along),
         *extra,
@@ -105,7 +123,9 @@ def extraction_weights(
         dask="parallelized",
         output_dtypes=[np.float64] * 4,
     )
-    return dict(zip(names, made, strict=True))
+    weights = dict(zip(names, made, strict=True))
+    weights |= {"table": extra[0]} if method.effective else {}
+    return _order_weights.without_others(ds, images, weights)
 
 
 def sums(
@@ -114,30 +134,42 @@ def sums(
     level_along: xr.DataArray | None,
     min_fraction: float,
     accepted: int = 0,
+    hits: Rejection | None = None,
+    moving: _moving.Moving | None = None,
 ) -> tuple[xr.DataArray, ...]:
     """Return flux, error, flags and estimated share, (time, along), with the kernel over the cube.
 
     ``level_along`` (along) is the variance that levels of lines along the spectrum make;
-    ``accepted`` the flags of `accepted_flags`.
+    ``accepted`` the flags of `accepted_flags`; with ``hits`` their number is returned too. With
+    ``moving`` its weights are taken, at the place of the light of each integration.
     """
     space, along = weights["weight"].dims
     unusable, useless = int(dq.bits(*dq.UNUSABLE_RATE)), int(dq.bits("DO_NOT_USE"))
     none = xr.DataArray(np.zeros(ds.sizes[along]), dims=along)
+    along_variance, across_variance = (
+        none if level_along is None else level_along,
+        _level_across(ds, along, none),
+    )
+    settings: dict[str, Any] = {
+        "bits": (unusable, useless, int(dq.bits("FLUX_ESTIMATED")), accepted),
+        "min_fraction": min_fraction,
+    }
+    if moving is not None:
+        return _moving.moving_sums(ds, moving, along_variance, across_variance, settings)
+    expected = [] if hits is None else [hits.expected]
     return xr.apply_ufunc(
-        kernel.weighted_sum,
+        kernel.weighted_sum if hits is None else hits.before(kernel.weighted_sum),
+        *expected,
         *[bare(ds[n]) for n in ("rate", "rate_error", "dq")],
         weights["weight"],
         weights["share"],
-        none if level_along is None else level_along,
-        _level_across(ds, along, none),
-        kwargs={
-            "bits": (unusable, useless, int(dq.bits("FLUX_ESTIMATED")), accepted),
-            "min_fraction": min_fraction,
-        },
-        input_core_dims=[[space, along]] * 5 + [[along]] * 2,
-        output_core_dims=[[along]] * 4,
+        along_variance,
+        across_variance,
+        kwargs=settings,
+        input_core_dims=[[*e.dims] for e in expected] + [[space, along]] * 5 + [[along]] * 2,
+        output_core_dims=[[along]] * (4 + len(expected)),
         dask="parallelized",
-        output_dtypes=[np.float32, np.float32, np.uint32, np.float32],
+        output_dtypes=[np.float32, np.float32, np.uint32, np.float32] + [np.uint16] * len(expected),
     )
 
 
@@ -146,102 +178,3 @@ def _level_across(ds: xr.Dataset, along: str, none: xr.DataArray) -> xr.DataArra
     if "level_variance" in ds and ds["level_variance"].dims == (along,):
         return bare(ds["level_variance"]).astype(np.float64).fillna(0.0)
     return none
-
-
-def _loaded(array: xr.DataArray) -> np.ndarray:
-    """Return a small static array in memory, also where chunking has made it lazy."""
-    if not is_lazy(array):
-        return np.asarray(array.values)
-    return np.asarray(array.data.compute(scheduler="synchronous"))
-
-
-def _image_of(ds: xr.Dataset, name: str) -> xr.DataArray:
-    """Return a static variable over all pixels, also where it has fewer dims."""
-    return bare(ds[name]).broadcast_like(bare(ds["rate"]).isel(time=0))
-
-
-def diagnostics(
-    ds: xr.Dataset,
-    out: xr.Dataset,
-    taken: dict[str, xr.DataArray],
-    images: xr.DataArray,
-    weights: dict[str, xr.DataArray],
-) -> dict[str, xr.Variable]:
-    """Return what `extract` shows of itself: images, shares of the light, scatter over error."""
-    units = ds["rate"].attrs.get("units", "DN s-1")
-    estimated = taken["estimated"]
-    scatter = xr.apply_ufunc(
-        scatter_over_error,
-        *[_whole_in_time(out[n]) for n in ("flux", "flux_error")],
-        input_core_dims=[["time", "wavelength"]] * 2,
-        output_core_dims=[["wavelength"]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-    )
-    text = "share of the light that was estimated"
-    texts = {
-        "extract_image": (images.isel(image=0).transpose("y", "x"), "median frame", units),
-        "extract_profile": (weights["profile"].transpose("y", "x"), "profile", "1"),
-        "extract_estimated": (estimated.mean("wavelength"), text, "1"),
-        "extract_estimated_share": (_whole_in_time(estimated).mean("time"), text, "1"),
-        "extract_scatter": (scatter, "scatter from point to point over error", "1"),
-    }
-    return {
-        n: a.astype(np.float32).assign_attrs(long_name=t, units=u).variable
-        for n, (a, t, u) in texts.items()
-    }
-
-
-def _whole_in_time(array: xr.DataArray) -> xr.DataArray:
-    """Return an array without coordinates, in one chunk along time where it is lazy."""
-    return bare(array).chunk(time=-1) if is_lazy(array) else bare(array)
-
-
-def wavelength_at_trace(ds: xr.Dataset, space: str, along: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the wavelength at the trace and the pixels that have one, in ascending order."""
-    image = _loaded(_image_of(ds, "wavelength").transpose(space, along))
-    if np.array_equal(image, np.broadcast_to(image[:1], image.shape), equal_nan=True):
-        at_trace = image[0]
-    else:
-        center = _loaded(ds["trace_center"]) - _rates.first_position(ds, space)
-        at_trace = kernel.value_at_trace(image, center)
-    keep = np.flatnonzero(np.isfinite(at_trace))
-    if keep.size == 0:
-        raise TsoError(
-            "extract: no pixel of the trace has a wavelength inside the frame; compare trace_center with "
-            "the frame (.tso.plot.find_trace()) and run .tso.assign_wavelength()"
-        )
-    keep = keep[np.argsort(at_trace[keep], kind="stable")]
-    return at_trace, keep
-
-
-def read_offset(ds: xr.Dataset, center: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Return the read-out delay at the trace: as it is linear in the pixel, the profile's mean."""
-    if "read_offset" not in ds.variables:
-        return {}
-    space, along = ds.attrs["spatial_dim"], center.dims[0]
-    image = _image_of(ds, "read_offset")
-    at_trace = xr.apply_ufunc(
-        kernel.value_at_trace,
-        image,
-        center,
-        input_core_dims=[[space, along], [along]],
-        output_core_dims=[[along]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-    )
-    return {"read_offset": at_trace.astype(np.float32)}
-
-
-def slope_delay(ds: xr.Dataset, share: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Return when the light of each wavelength is measured, after mid-integration, s.
-
-    A spectrum is a sum of slopes; where they lie at different times, as beside pixels that
-    saturate, its own time is their mean weighted with the light that each adds.
-    """
-    if "slope_delay" not in ds.variables or not {*ds["slope_delay"].dims} <= {"y", "x"}:
-        return {}
-    late = _image_of(ds, "slope_delay").astype(np.float64)
-    light = share.where(late.notnull(), 0.0)
-    mean = (light * late.fillna(0.0)).sum(share.dims[0]) / light.sum(share.dims[0])
-    return {"slope_delay": mean.astype(np.float32)}

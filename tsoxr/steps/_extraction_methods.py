@@ -16,8 +16,12 @@ import xarray as xr
 from tsoxr.errors import TsoError
 from tsoxr.kernels import extraction as kernel
 from tsoxr.kernels import profile as profile_kernel
+from tsoxr.kernels import psf_table
+from tsoxr.kernels.covariance_weights import covariance_weights
+from tsoxr.kernels.tilted_profile import PIECE, tilted_profile
+from tsoxr.steps import _extraction_covariance
 
-__all__ = ["METHODS", "Method", "Still", "weigh"]
+__all__ = ["METHODS", "Method", "Still", "still_of", "weigh"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Still:
     known : bool, where the gain is known.
     center : (dispersion,) trace, pixels from the first spatial one.
     window : length along dispersion over which the profile counts as smooth, pixels.
+    asked : the same where the caller has said it, or None.
     extra : what `Method.extra` has measured, or None.
     """
 
@@ -44,6 +49,7 @@ class Still:
     center: np.ndarray
     window: int
     extra: np.ndarray | None = None
+    asked: int | None = None
 
 
 Profile = Callable[[Still], np.ndarray]
@@ -59,17 +65,29 @@ class Method:
     weights : returns weight and share of the light, (spatial, dispersion), of a profile.
     extra : measures on the rates what the two need beyond the median images; its result is
         static, deferred where the rates are lazy.
+    effective : ``extra`` is the table of `_effective_psf.measured`.
     """
 
     profile: Profile
     weights: Weights
     extra: Extra | None = None
+    effective: bool = False
 
 
 def _running(still: Still) -> np.ndarray:
     return profile_kernel.spatial_profile(
         still.light, still.noise, still.cover, window=still.window
     )
+
+
+def _along_trace(still: Still) -> np.ndarray:
+    return tilted_profile(
+        still.light, still.noise, still.cover, still.center, piece=still.asked or PIECE
+    )
+
+
+def _effective(still: Still) -> np.ndarray:
+    return psf_table.profile_of(still.extra, still.center, still.cover)
 
 
 def _plain_sum(still: Still, profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,9 +98,18 @@ def _least_variance(still: Still, profile: np.ndarray) -> tuple[np.ndarray, np.n
     return kernel.optimal_weights(profile, still.variance, still.cover)
 
 
+def _correlated(still: Still, profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    assert still.extra is not None  # of `Method.extra`
+    modes = still.extra * still.gain.astype(np.float32)
+    return covariance_weights(profile, still.variance, still.cover, modes)
+
+
 METHODS: dict[str, Method] = {
     "optimal": Method(_running, _least_variance),
     "box": Method(_running, _plain_sum),
+    "tilted": Method(_along_trace, _least_variance),
+    "covariance": Method(_running, _correlated, _extraction_covariance.of_rates),
+    "psf": Method(_effective, _least_variance, effective=True),
 }
 
 
@@ -116,7 +143,7 @@ def weigh(
         Pixels in the aperture.
     """
     method = METHODS[settings["method"]]
-    still = _still(images, center, gain, extra, settings)
+    still = still_of(images, center, gain, extra, settings)
     profile = method.profile(still)
     weight, share = method.weights(still, profile)
     total = share.sum(axis=0)
@@ -124,7 +151,7 @@ def weigh(
     return weight * still.gain * scale, share * scale, profile, still.cover.sum(axis=0)
 
 
-def _still(
+def still_of(
     images: np.ndarray,
     center: np.ndarray,
     gain: np.ndarray,
@@ -133,12 +160,22 @@ def _still(
 ) -> Still:
     median, error, count = images.astype(np.float64)
     cover = kernel.coverage(center, median.shape[0], settings["half_width"])
+    if not np.isfinite(center).any():
+        raise TsoError(
+            "extract: trace_center has no finite value; it needs one in each column that is to be "
+            "extracted; run .tso.find_trace() again"
+        )
     if not cover.any():
         raise TsoError(
             f"extract: the trace lies outside the frame, between {np.nanmin(center):.1f} and "
             f"{np.nanmax(center):.1f} of {median.shape[0]} pixels; run .tso.find_trace() again"
         )
     known = np.isfinite(gain) & (gain > 0)
+    if not known.any():
+        raise TsoError(
+            "extract: gain has no positive value in the frame; it is electron per DN of each pixel; "
+            "attach the gain with .tso.use_references() or drop 'gain' to take the typical one"
+        )
     gain = np.where(known, gain, 1.0)
     variance = np.where(known, (error * gain) ** 2, np.nan)
     window = settings["window"]
@@ -152,4 +189,5 @@ def _still(
         center=np.asarray(center, dtype=np.float64),
         window=profile_kernel.window_for(center) if window is None else int(window),
         extra=extra,
+        asked=window,
     )
