@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 import tsoxr
-from tsoxr import accessor, dq, modes, registry, schema
+from tsoxr import accessor, dq, modes, registry, schema, trees
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -53,12 +53,13 @@ def test_every_step_has_a_page_and_a_line_for_each_kind(generated):
 
 
 def test_every_default_of_a_mode_is_printed_with_its_reason(generated):
+    every = trees.registered()
     for name in modes.names():
         page = generated[f"modes/{name}.md"]
         for step, values in modes.get(name).step_defaults.items():
-            assert step in registry.discover(), f"modes.toml: {name} sets {step}, which is no step"
+            assert step in every, f"modes.toml: {name} sets {step}, which is no step"
             for parameter, default in values.items():
-                assert parameter in registry.STEPS[step].parameters, f"{name}.{step}.{parameter}"
+                assert parameter in every[step].parameters, f"{name}.{step}.{parameter}"
                 line = f"`{parameter}` | `{default.value!r}` | {default.reason}"
                 assert line in page
                 assert line in generated[f"steps/{step}.md"]
@@ -194,12 +195,12 @@ def calls(page):
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda p: p.stem)
 def test_how_to_pages_call_what_exists(page):
     """The build runs the cells; this finds a renamed step or parameter without it."""
-    registry.discover()
+    every = trees.registered()
     for name, plot, given in calls(page):
         if plot:
             assert name in registry.DIAGNOSTICS or name in registry.PICTURES, name
-        elif name in registry.STEPS:
-            assert given <= set(registry.STEPS[name].parameters), f"{name}: {given}"
+        elif name in every:
+            assert given <= set(every[name].parameters), f"{name}: {given}"
         else:
             assert hasattr(accessor.TsoAccessor, name), name
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tsoxr
-from tsoxr import modes, registry, testing
+from tsoxr import modes, testing, trees
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_all_modes_have_constants_for_their_detectors():
 
 
 def test_every_default_belongs_to_a_step_and_has_a_reason():
-    steps = registry.discover()
+    steps = trees.registered()
     for name in modes.names():
         for step, defaults in modes.get(name).step_defaults.items():
             assert step in steps, f"{name}.{step}"

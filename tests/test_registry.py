@@ -21,6 +21,8 @@ def arguments(name, ds):
         return {"source": {"gain": xr.DataArray(np.full(shape, 1.5, "f4"), dims=("y", "x"))}}
     if name == "flag_contaminants":
         return {"positions": [(30.0, 12.0)]}
+    if name == "calibrate_flux":
+        return {"photom": xr.DataArray(2e-3, attrs={"units": "mJy / (electron s-1)"})}
     if name == "mark_transit":
         return {"t0": float(ds.time.mean()), "duration": 0.3 * float(ds.time[-1] - ds.time[0])}
     return {}

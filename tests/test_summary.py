@@ -117,3 +117,28 @@ def test_detector_steps_have_generic_rows():
 
 def test_lines_are_judged_as_they_are_used():
     assert judged.LINES == ENOUGH
+
+
+def test_photometry_is_judged():
+    made = tsoxr.simulation.exposure(
+        "nircam-imaging", subarray="SUB64P", n_integrations=60, seed=3, noise=QUIET
+    )
+    rates = made.rates().tso.flag_outliers().tso.track()
+    good = table(rates.tso.photometry()).loc["photometry"]
+    # this scatter is known to 23 % (of twelve seeds, 60 points), and its bounds are 55 %
+    assert not good["look"].any(), good[good["look"] != ""]
+    assert good["value"]["error of one integration"] == pytest.approx(2000, rel=0.2)
+    assert good["value"]["centroid along y, rms"] == pytest.approx(
+        1e3 * float(rates["trace_shift"].std()), rel=1e-4
+    )
+
+    small = rates.assign(rate_error=rates["rate_error"] / 2)
+    half = rates["dq"].copy(deep=True)
+    half.values[:, 27:31, 27:31] |= np.where(np.arange(60) % 2, 1, 0).astype("u4")[:, None, None]
+    wrong = {
+        "scatter from point to point over error": small.tso.photometry(),
+        "light that was estimated, mean": rates.assign(dq=half).tso.photometry(),
+        "aperture inside the frame": rates.tso.photometry(radius=36.0),
+    }
+    for quantity, curve in wrong.items():
+        assert table(curve)["look"]["photometry", quantity] == "<--", quantity

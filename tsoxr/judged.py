@@ -17,7 +17,10 @@ __all__ = ["AS_PREDICTED", "STEPS", "Row", "noise_share", "parameter", "scatter"
 AS_PREDICTED = (0.9, 1.1)
 FLAT = 0.1  # pix: scatter about a trace, above which a reduction should be looked at
 LINES = 5.0  # sigma: significance of lines that move the wavelengths
+POINT_TO_POINT = 1.39  # error of a scatter from point to point, relative, times sqrt(n)
 FEWEST = 12  # differences, below which a scatter says nothing
+LARGEST_ERROR = 0.25  # of a ratio that is judged
+MOVED = 100.0  # mpix: motion of a star that a fixed aperture should be wide for
 LIGHT_TIME = 3.0  # s: by which the Lagrange point is off at most
 VERDICTS = ("bright", "dark", "noisy", "jumping", "known")
 MOTION = {
@@ -197,11 +200,119 @@ def _combine(ds: xr.Dataset) -> Iterator[Row]:
         yield Row("scatter of the samples over their errors", pull, "1", *AS_PREDICTED)
 
 
+def _optimize_aperture(ds: xr.Dataset) -> Iterator[Row]:
+    if "optimize_aperture_chosen" not in ds:
+        return
+    chosen = ds["optimize_aperture_chosen"] == 1
+
+    def of_choice(name: str) -> float:
+        return float(ds[f"optimize_aperture_{name}"].where(chosen).max())
+
+    usual = ds["optimize_aperture_half_width"].attrs["usual"]
+    yield Row("half width", of_choice("half_width"), "pix", expected=f"usually {usual:g}")
+    ratio, error = (of_choice(name) / of_choice("predicted") for name in ("scatter", "error"))
+    low, high = AS_PREDICTED
+    yield Row("scatter over prediction", ratio, "1", low - 2.0 * error, high + 2.0 * error)
+
+
+def _extract(ds: xr.Dataset) -> Iterator[Row]:
+    if "extract_scatter" in ds:
+        ratio = float(ds["extract_scatter"].median())
+        yield Row("scatter from point to point over error (median)", ratio, "1", *AS_PREDICTED)
+    if "extract_estimated_share" in ds:
+        share = 100.0 * ds["extract_estimated_share"]
+        yield Row("light that was estimated, mean", float(share.mean()), "%", high=2.0)
+        yield Row("light that was estimated, worst wavelength", float(share.max()), "%")
+    if "extract_rejected" in ds:
+        yield Row("samples rejected against the profile", float(ds["extract_rejected"].sum()))
+    if "aperture_loss" in ds:
+        loss, known = (100.0 * float(ds[f"aperture_loss{n}"].median()) for n in ("", "_error"))
+        text = f"< 2, error {known:.2g}"
+        yield Row("light outside of the aperture (median)", loss, "%", high=2.0, expected=text)
+
+
+def _calibrate_flux(ds: xr.Dataset) -> Iterator[Row]:
+    if "calibrate_flux_conversion" not in ds:
+        return
+    own = 100.0 * float(ds["calibrate_flux_uncertainty"].median())
+    yield Row("error of the calibration (median)", own, "%")
+    lost = 100.0 * float(ds["calibrate_flux_conversion"].isnull().mean())
+    yield Row("wavelengths without calibration", lost, "%", high=20.0)
+
+
+def _noise_ratio(ds: xr.Dataset) -> Iterator[Row]:
+    ratio, error = ds["noise_ratio"], ds["noise_ratio_error"]
+    known = np.isfinite(ratio)
+    if not known.any():
+        return
+    if ratio.size > 1:
+        middle = float(ratio.median())
+        yield Row("scatter over error (median channel)", middle, "1", *AS_PREDICTED)
+        far = 100.0 * float((abs(ratio - middle) > 3.0 * error).where(known).mean())
+        yield Row(
+            "channels 3 sigma from the median", far, "%", high=2.0, expected="noise alone: 0.3"
+        )
+    if "noise_ratio_white" in ds or ratio.size == 1:
+        yield from _white_ratios(ds)
+
+
+def _white_ratios(ds: xr.Dataset) -> Iterator[Row]:
+    """Return the white light's ratios, at one integration and in the longest bins of enough."""
+    part = "_white" if "noise_ratio_white" in ds else ""
+    binned = {n: ds[f"noise_ratio{part}_binned{n}"].squeeze(drop=True) for n in ("", "_error")}
+    few = np.asarray(binned["_error"] / binned[""])
+    enough = np.flatnonzero(few < LARGEST_ERROR)
+    for k in {0, *enough[-1:]}:
+        ratio, margin = float(np.ravel(binned[""])[k]), 0.1 + 2.0 * float(np.ravel(few)[k])
+        size = int(np.ravel(ds["bin_size"])[k]) if "bin_size" in ds.coords else 2**k
+        text = "scatter over error, white light" + (f", bins of {size}" if k else "")
+        yield Row(text, ratio, "1", max(1.0 - margin, 0.0), 1.0 + margin)
+
+
+def _photometry(ds: xr.Dataset) -> Iterator[Row]:
+    if "photometry_scatter" not in ds:
+        return
+    ratio, n = float(ds["photometry_scatter"]), ds.sizes.get("time", 0)
+    if n >= FEWEST:
+        margin = 0.1 + 3.0 * POINT_TO_POINT / math.sqrt(n)
+        text = "scatter from point to point over error"
+        yield Row(text, ratio, "1", 1.0 - margin, 1.0 + margin)
+    yield Row("error of one integration", 1e6 * float(ds["photometry_error"]), "ppm")
+    yield from _sums(ds)
+    for dim in ("y", "x"):
+        if f"centroid_{dim}" in ds.coords and np.isfinite(ds[f"centroid_{dim}"]).any():
+            error = 1e3 * float(ds[f"centroid_{dim}_error"].median())
+            moved = 1e3 * float(ds[f"centroid_{dim}"].std())
+            text = f"< {MOVED:.0f}, error {error:.2g}"
+            yield Row(f"centroid along {dim}, rms", moved, "mpix", high=MOVED, expected=text)
+
+
+def _sums(ds: xr.Dataset) -> Iterator[Row]:
+    """Return what was summed and what was not."""
+    level = ds["background_level"]
+    unit = level.attrs.get("units", "")
+    yield Row("background (median)", float(level.median()), unit)
+    if float(ds["photometry_follows"]):
+        yield Row("background, rms", float(level.std()), unit)
+    share = 100.0 * ds["photometry_estimated"]
+    yield Row("light that was estimated, mean", float(share.mean()), "%", high=2.0)
+    yield Row("light that was estimated, worst integration", float(share.max()), "%", high=20.0)
+    yield Row("light in pixels never usable", 100.0 * float(ds["photometry_lost"]), "%", high=5.0)
+    if not float(ds["photometry_whole"]):
+        inside = 100.0 * float(ds["photometry_inside"])
+        yield Row("aperture inside the frame", inside, "%", low=99.0)
+    drift = max(float(ds[f"photometry_line_{n}"]) for n in ("level", "drift"))
+    most = math.inf if float(ds["photometry_optimal"]) else 0.0
+    text = "weights allow for it" if drift and most else "0"
+    yield Row("drift of lines, rms", drift, unit, high=most, expected=text)
+
+
 STEPS: dict[str, Callable[[xr.Dataset], Iterator[Row]]] = {
     f.__name__.removeprefix("_"): f
     for f in (
         _flag_bad_pixels, _flag_outliers, _find_trace, _subtract_background, _track,
         _assign_wavelength, _refine_wavelength, _barycentric, _replace_bad_pixels, _combine,
+        _optimize_aperture, _extract, _noise_ratio, _calibrate_flux, _photometry,
     )
 }  # fmt: skip
 
