@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tsoxr.kernels import medians
+from tsoxr.kernels.masked_medians import masked_median_in_time
 
 FLOATS = st.floats(-1e5, 1e5, width=32)
 
@@ -106,3 +107,16 @@ def test_percentile_by_numpy(axis):
     expected = np.nanpercentile(np.where(seen, values, np.nan), 10, axis=axis, keepdims=True)
     found = medians.percentile_of_seen(values, seen, 10.0, axis)
     np.testing.assert_allclose(found, np.nan_to_num(expected), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 24, 47, 48])
+def test_masked_median_is_nanmedian_for_any_loss(n):
+    rng = np.random.default_rng(n)
+    values = np.round(rng.normal(size=(n, 3, 150)), 1 if n % 2 else 6).astype("f4")
+    values[rng.random(values.shape) < 0.02] = np.nan
+    unusable = rng.random(values.shape) < rng.choice([0.0, 0.05, 0.5, 1.0], (1, 3, 150))
+    lost = np.where(unusable, np.nan, values)
+    some = np.isfinite(lost).any(axis=0)
+    expected = np.full(some.shape, np.nan, "f4")
+    expected[some] = np.nanmedian(lost[:, some], axis=0)
+    np.testing.assert_array_equal(masked_median_in_time(values, unusable), expected)

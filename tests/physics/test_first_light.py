@@ -77,13 +77,14 @@ def test_miri_comes_back_too(first_light):
 @pytest.mark.parametrize("method", ["mean", "scaled"])
 def test_stripes_along_the_spectrum_are_in_the_error_of_the_white_light(first_light, method):
     given = {"subarray": "SUBGRISM64", "n_groups": 4, "n_integrations": 24, "brightness": 1.0}
+    # weights that know nothing of lines leave them in; those of "covariance" take much of it off
+    chosen = {"clean_1overf": {"method": method}, "extract": {"method": "optimal"}}
     ratios, limits = [], []
     for seed in range(3):
         exposure = tsoxr.simulation.exposure("nircam-grism", seed=seed, **given)
         ds, truth = exposure.ramps(), exposure.truth()
         for name in first_light.RAMPS + first_light.RATES:
-            options = {"method": method} if name == "clean_1overf" else {}
-            ds = getattr(tsoxr.steps, name)(ds, **options)
+            ds = getattr(tsoxr.steps, name)(ds, **chosen.get(name, {}))
         white = ds.tso.white_light()
         model = (truth["white_flux"] / truth["white_flux"].median()).values
         relative = white["flux"].values[:, 0] / model

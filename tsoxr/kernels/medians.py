@@ -19,6 +19,7 @@ from tsoxr.kernels.compiling import kernel, part
 __all__ = [
     "LANES",
     "LARGEST_NETWORK",
+    "exchange",
     "median_by_counting",
     "median_in_time",
     "median_of_lanes",
@@ -87,17 +88,23 @@ def network(n: int, low: int, high: int) -> np.ndarray:
 
 
 @part()
-def median_of_lanes(values, pairs, count, width, out):  # noqa: ANN001, ANN201 -- numba
-    """Fill ``out[:width]`` with the medians of the first ``count`` values of each column.
-
-    Columns, filled up with infinity, are reordered by a `network`; an empty one gives 0.
-    """
+def exchange(values, pairs, width):  # noqa: ANN001, ANN201 -- numba
+    """Bring the columns of ``values`` into the order of a `network`."""
     for m in range(pairs.shape[0]):
         i, j = pairs[m, 0], pairs[m, 1]
         for w in range(width):
             a, b = values[i, w], values[j, w]
             values[i, w] = a if a < b else b
             values[j, w] = b if b > a else a
+
+
+@part()
+def median_of_lanes(values, pairs, count, width, out):  # noqa: ANN001, ANN201 -- numba
+    """Fill ``out[:width]`` with the medians of the first ``count`` values of each column.
+
+    Columns, filled up with infinity, are reordered by a `network`; an empty one gives 0.
+    """
+    exchange(values, pairs, width)
     for w in range(width):
         n = count[w]
         if n == 0:

@@ -11,7 +11,8 @@ import numpy as np
 
 from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.layout import row_blocks
-from tsoxr.kernels.medians import median_by_counting
+from tsoxr.kernels.masked_medians import masked_median_in_time
+from tsoxr.kernels.medians import LARGEST_NETWORK, median_by_counting
 
 __all__ = [
     "class_factors",
@@ -72,6 +73,9 @@ def masked_median(values: np.ndarray, unusable: np.ndarray) -> np.ndarray:
     """
     median = np.full(values.shape[1:], np.nan, np.float32)
     for rows, (some, lost) in row_blocks(values, unusable):
+        if len(some) <= LARGEST_NETWORK:
+            median[rows] = masked_median_in_time(some, lost)
+            continue
         found = np.empty((BLOCK + 1, len(some)), np.float32)
         _masked_median(some, lost, found, np.empty(BLOCK, np.int64), median[rows])
     return median

@@ -123,14 +123,19 @@ def _correlation(
     scale: float, modes: np.ndarray, error: np.ndarray, profile: np.ndarray
 ) -> np.ndarray:
     inside = (profile > 0) & np.isfinite(error)
-    values = np.where(inside, modes.astype(np.float64), 0.0)
-    values[:-1] /= scale
-    square = (values[1:] ** 2).sum(axis=0)
-    variance = np.where(inside, error.astype(np.float64) ** 2 + values[0] ** 2 + square, 0.0)
-    pairs = (values[1:].sum(axis=1) ** 2).sum(axis=0) - square.sum(axis=0)
-    count = inside.sum(axis=0)
-    mean = variance.sum(axis=0) * np.maximum(count - 1, 1)
-    return np.divide(pairs, mean, out=np.zeros_like(pairs), where=mean > 0)
+    rows = np.flatnonzero(inside.any(axis=1))
+    span = slice(rows[0], rows[-1] + 1) if rows.size else slice(0, 0)
+    inside = inside[span]
+    square = np.zeros(inside.shape[1])
+    common = np.zeros(inside.shape[1])  # of pixels of a line, their own included
+    for mode, factor in zip(modes[1:], (*[scale] * (len(modes) - 2), 1.0), strict=True):
+        values = np.where(inside, mode[span], 0.0) / factor
+        square += (values**2).sum(axis=0)
+        common += values.sum(axis=0) ** 2
+    own = error[span].astype(np.float64) ** 2 + (modes[0, span] / scale).astype(np.float64) ** 2
+    variance = np.where(inside, own, 0.0).sum(axis=0) + square
+    mean = variance * np.maximum(inside.sum(axis=0) - 1, 1)
+    return np.divide(common - square, mean, out=np.zeros_like(common), where=mean > 0)
 
 
 def _bare(array: xr.DataArray) -> xr.DataArray:
