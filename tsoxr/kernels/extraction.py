@@ -16,6 +16,7 @@ import numpy as np
 
 from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.layout import time_blocks
+from tsoxr.kernels.stretches import STRETCH, add, add_usable, all_usable
 
 __all__ = [
     "aperture_weights",
@@ -230,12 +231,12 @@ def _sum(
     """Do the work of `weighted_sum`: one pass over the cube, results into ``out``.
 
     The sums start from those of a column without losses, and what is lost is taken off:
-    losses are rare, so the common path is two multiply-adds per pixel.
+    losses are rare, so most stretches of pixels are two multiply-adds each.
     """
     data, error, dq = samples
     weight, share, full, all_weight, level_along, level_across = static
     flux, flux_error, flags, missing = out
-    unusable, accepted = bits[0], bits[3]
+    unusable = bits[0]
     n_time, n_spatial, n_dispersion = data.shape
     total, variance = np.empty(n_dispersion), np.empty(n_dispersion)
     light, summed = np.empty(n_dispersion), np.empty(n_dispersion)
@@ -246,20 +247,14 @@ def _sum(
             total[x] = variance[x] = replaced[x] = 0.0
             light[x], summed[x], seen[x] = full[x], all_weight[x], 0
         for y in range(n_spatial):
-            for x in range(spans[y, 0], spans[y, 1]):
-                d, e, q, w = data[t, y, x], error[t, y, x], dq[t, y, x], weight[y, x]
-                flagged = (q & unusable) != 0
-                lost = flagged and (q & accepted) == 0
-                if lost or not (abs(d) < np.inf and 0.0 < e < np.inf):
-                    light[x] -= share[y, x]
-                    summed[x] -= w
+            for begin in range(spans[y, 0], spans[y, 1], STRETCH):
+                some = slice(begin, min(begin + STRETCH, spans[y, 1]))
+                pixels = data[t, y, some], error[t, y, some], dq[t, y, some], weight[y, some]
+                if all_usable(pixels, unusable):
+                    add(pixels, (total[some], variance[some], seen[some]))
                 else:
-                    total[x] += w * d
-                    variance[x] += w * w * (np.float64(e) * e)
-                    if flagged:
-                        replaced[x] += share[y, x]
-                if w != 0.0:
-                    seen[x] |= q
+                    lost = light[some], summed[some], replaced[some], share[y, some]
+                    add_usable(pixels, bits, (total[some], variance[some], seen[some]), lost)
         for x in range(n_dispersion):
             left = light[x] / full[x] if full[x] > 0.0 else 0.0
             flag = seen[x] & ~unusable
