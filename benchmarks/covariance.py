@@ -9,9 +9,10 @@ of the depth's deviation in units of its error.
 With ``--level rates`` rates are drawn at once, with photon, read and 1/f noise, many seeds in little
 time; nothing has taken their stripes off.
 
-``--bound`` prints what no linear unbiased estimate can go below in the white light of the NIRCam
-grism: the noise of generalised least squares with the whole covariance of 1/f noise between
-blocks of the read-out, over photon and read noise alone.
+``--bound`` prints what no linear unbiased estimate can go below: the noise of generalised least squares
+with the covariance of 1/f noise, over photon and read noise alone. For the white light of the NIRCam grism it
+is taken between blocks of the read-out, for lines across the spectrum within each of them, as if
+wavelengths were independent.
 """
 
 from __future__ import annotations
@@ -199,6 +200,44 @@ def bound(mode: str, size: int) -> str:
     )
 
 
+def bound_of_columns(mode: str, given: dict[str, Any]) -> str:
+    """Return the least noise of channels and white light, each column by itself, over the limit."""
+    setup = SETUPS[mode] | given
+    exposure = tsoxr.simulation.exposure(mode, **setup, seed=0, n_integrations=4)
+    covariance = _covariance_in_time(exposure) * float(np.median(exposure.maps.gain)) ** 2
+    variance = sum(tsoxr.simulation.prediction.pixel_variance(exposure))
+    good = ~tsoxr.dq.has_flag(exposure.maps.dq, "DO_NOT_USE", "REFERENCE_PIXEL")
+    light = exposure.component.share() * exposure.maps.response
+    lags = np.arange(len(light))
+    shared = covariance[np.abs(lags[:, None] - lags)]
+    least, alone = [], []
+    for column in exposure.truth(stripes=False)["dispersion_pixel"].values:
+        use = good[:, column]
+        own, profile = variance[use, column], light[use, column]
+        whole = np.diag(own) + shared[np.ix_(use, use)]
+        least.append(1 / (profile @ np.linalg.solve(whole, profile)))
+        alone.append(1 / (profile @ (profile / own)))
+    channels = np.median(np.sqrt(np.divide(least, alone)))
+    white = np.sqrt(np.sum(least) / np.sum(alone))
+    named = ", ".join(f"{k}={v}" for k, v in setup.items())
+    return f"{mode}, {named}: channels / limit at least {channels:.3f}, white light {white:.3f}"
+
+
+def _covariance_in_time(exposure: tsoxr.simulation.Exposure) -> np.ndarray:
+    """Return the covariance of 1/f noise in slopes, DN2 s-2, by distance in ticks of the read-out."""
+    clock = exposure.clock
+    frame = exposure.setup.readout.frame_clocks
+    pink = amplitude(exposure.setup.electronics.one_over_f, frame)
+    when = np.arange(exposure.n_groups) * clock.group_interval
+    weight = (when - when.mean()) / ((when - when.mean()) ** 2).sum()
+    ticks = round(clock.group_interval / clock.frame_time * frame)
+    n = 1 << 22
+    frequency = np.fft.rfftfreq(n)
+    slopes = sum(w * np.exp(-2j * np.pi * frequency * ticks * g) for g, w in enumerate(weight))
+    density = pink**2 / np.where(frequency > 0, frequency, np.inf) / 2
+    return np.fft.irfft(abs(slopes) ** 2 * density, n)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
@@ -211,6 +250,8 @@ def main() -> None:
     if given.bound:
         for size in (512, 128):
             print(bound("nircam-grism", size), flush=True)
+        for mode, own in (("niriss-soss", {}), ("nirspec-prism", FAINT), ("nirspec-prism", {})):
+            print(bound_of_columns(mode, own), flush=True)
         return
     for name in given.cases:
         print(
