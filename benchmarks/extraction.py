@@ -21,10 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
 from _extraction_speed import against_peers, whole_calls
+from _real_scene import REAL, real_scene
 from first_light import N_PIXELS, RAMPS, depth
 from stripes import SETUPS
 
@@ -44,11 +44,6 @@ MORE: dict[str, dict[str, dict[str, Any]]] = {
     "niriss-soss, substrip256": WIDE,
 }
 """Ways beside the methods with the mode's aperture."""
-REAL = "nirspec-prism, real frame"
-REAL_FILE = Path("formats") / "eureka_stage3_nirspec_prism_jw06456_SpecData.h5"
-"""A median frame of programme 6456, electrons per integration, in the folder ``TSOXR_DATA``."""
-LEVEL = 2.5e4
-"""Light of its brightest pixel in one integration as simulated, DN; as taken it would saturate."""
 RATES = (
     "flag_bad_pixels",
     "flag_outliers",
@@ -69,17 +64,6 @@ def exposure(case: str, seed: int, n_integrations: int) -> tsoxr.simulation.Expo
         "n_integrations": n_integrations,
     }
     return tsoxr.simulation.exposure(case.partition(",")[0], **given)
-
-
-def real_scene() -> dict[str, Any]:
-    """Return the parameters of an exposure that reads out the real frame."""
-    with h5py.File(Path(os.environ["TSOXR_DATA"]) / REAL_FILE) as file:
-        frame = np.nan_to_num(file["medflux"][:])
-    plain = tsoxr.simulation.exposure("nirspec-prism", n_integrations=1, n_groups=5)
-    span = (plain.n_groups - 1) * plain.clock.group_interval
-    whole = np.zeros(plain.setup.shape)
-    whole[: frame.shape[0], : frame.shape[1]] = frame * LEVEL / frame.max() / span
-    return {"n_groups": plain.n_groups, "frame": np.where(plain.setup.science, whole, 0.0)}
 
 
 def prepared(made: tsoxr.simulation.Exposure, kept: Path | None) -> xr.Dataset:

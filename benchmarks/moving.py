@@ -2,6 +2,7 @@
 
     python benchmarks/moving.py                    # all cases, 3 seeds
     python benchmarks/moving.py --mode nirspec-prism --seeds 10
+    TSOXR_DATA=DIR python benchmarks/moving.py --mode "nirspec-prism, real frame"
     python benchmarks/moving.py --sensitivity      # what a shift does to the flux, no noise
 
 Simulated rates with photon and read noise, no flat, a transit, and the motion named: "usual" is
@@ -15,9 +16,11 @@ wavelengths with more than a tenth of the brightest one's light, over the predic
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 
 import numpy as np
+from _real_scene import REAL, real_scene
 
 import tsoxr
 from tsoxr.simulation import Telescope, Tilt
@@ -42,8 +45,9 @@ def exposure(case: str, motion: str, seed: int, n_integrations: int) -> tsoxr.si
     """Return an exposure that moves."""
     noise = ("photon", "read", "jitter")
     mode = case.partition(",")[0]
+    own = real_scene() if case == REAL else CASES[case]
     made = tsoxr.simulation.exposure(
-        mode, n_integrations=n_integrations, seed=seed, noise=noise, **CASES[case]
+        mode, n_integrations=n_integrations, seed=seed, noise=noise, **own
     )
     hours = 24.0 * float(np.ptp(made.clock.tdb(0.5)))
     if motion == "drift":
@@ -119,13 +123,14 @@ def sensitivity(case: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--mode", choices=CASES)
+    cases = [*CASES, *([REAL] if "TSOXR_DATA" in os.environ else [])]
+    parser.add_argument("--mode", choices=cases)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--integrations", type=int, default=120)
     parser.add_argument("--sensitivity", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    for case in [given.mode] if given.mode else CASES:
+    for case in [given.mode] if given.mode else cases:
         if given.sensitivity:
             sensitivity(case)
             continue
