@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tsoxr.kernels.compiling import kernel
+from tsoxr.kernels.compiling import kernel, part
 from tsoxr.kernels.layout import time_blocks
 
 __all__ = ["Tables", "n_steps", "nested_light"]
@@ -141,8 +141,21 @@ def _room(tables: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
+@part(error_model="numpy")
+def _set_levels(regions, level):  # noqa: ANN001, ANN202 -- numba infers the types
+    """Put the background of each column and region, (B, dispersion), into the first of ``regions``."""
+    n_regions, n = level.shape
+    for x in range(n):
+        more = count = 0.0
+        for i in range(n_regions):
+            b = n_regions - 1 - i
+            more += regions[0, b, x]
+            count += regions[1, b, x]
+            regions[0, b, x] = level[b, x] + (more / count if count >= MIN_PIXELS else 0.0)
+
+
 @kernel(error_model="numpy")
-def _sum(samples, images, step, columns, level, start, unusable, room, out):  # noqa: ANN001, ANN202, C901, PLR0912, PLR0915 -- numba
+def _sum(samples, images, step, columns, level, start, unusable, room, out):  # noqa: ANN001, ANN202, C901, PLR0912 -- numba
     """Do the work of `nested_light`; ``start`` is the line of the cube where the images begin."""
     data, dq = samples
     first, profile, inside, median = images
@@ -151,13 +164,8 @@ def _sum(samples, images, step, columns, level, start, unusable, room, out):  # 
     n_steps_, n_lines, n = step.shape
     n_widths, n_regions = factor.shape[0], level.shape[0]
     for t in range(data.shape[0]):
-        for k in range(rings.shape[1]):
-            for x in range(n):
-                rings[0, k, x] = 0.0
-        for b in range(n_regions):
-            for x in range(n):
-                regions[0, b, x] = 0.0
-                regions[1, b, x] = 0.0
+        rings[0] = 0.0
+        regions[:] = 0.0
         lost = False
         for y in range(n_lines):
             for x in range(n):
@@ -175,24 +183,12 @@ def _sum(samples, images, step, columns, level, start, unusable, room, out):  # 
                 elif k >= 0:
                     if not lost:
                         lost = True
-                        for i in range(1, 3):
-                            for kk in range(rings.shape[1]):
-                                for xx in range(n):
-                                    rings[i, kk, xx] = 0.0
+                        rings[1:] = 0.0
                     for j in range(n_steps_):
                         rings[1, k + j, x] += step[j, y, x] * profile[y, x]
                         rings[2, k + j, x] += step[j, y, x]
-        for x in range(n):
-            more = 0.0
-            count = 0.0
-            for i in range(n_regions):
-                b = n_regions - 1 - i
-                more += regions[0, b, x]
-                count += regions[1, b, x]
-                regions[0, b, x] = level[b, x] + (more / count if count >= MIN_PIXELS else 0.0)
-            sums[0, x] = 0.0
-            sums[1, x] = 0.0
-            sums[2, x] = 0.0
+        _set_levels(regions, level)
+        sums[:] = 0.0
         for k in range(n_widths):
             gone = 0.0
             all_light = 0.0

@@ -158,6 +158,7 @@ def still_of(
     extra: np.ndarray | None,
     settings: dict[str, Any],
 ) -> Still:
+    """Return the exposure without time in electrons; the arguments are those of `weigh`."""
     median, error, count = images.astype(np.float64)
     cover = kernel.coverage(center, median.shape[0], settings["half_width"])
     if not np.isfinite(center).any():

@@ -33,6 +33,7 @@ def level_or_name(background: str | float) -> str | float:
 def check_names(
     ds: xr.Dataset, method: str, shape: str, background: str | float, centroid: str
 ) -> None:
+    """Refuse rates of dispersed light, and names that are not among those allowed."""
     if not _rates.is_imaging(ds) and "tso_mode" in ds.attrs:
         raise SchemaError(
             f"photometry: {ds.attrs['tso_mode']} disperses the light; images of a star are needed; "
@@ -49,10 +50,12 @@ def check_names(
 
 
 def pair(annulus: Any) -> tuple[float, float] | None:
+    """Return inner and outer radius as floats, None where no annulus is given."""
     return None if annulus is None else (float(annulus[0]), float(annulus[1]))
 
 
 def check_sizes(radius: float | None, annulus: Any, min_fraction: float) -> None:
+    """Refuse radii and shares out of range, and an annulus that begins inside of the aperture."""
     if radius is not None and not 0.0 < radius < np.inf:
         raise ValueError(f"photometry: radius={radius}; it must be above 0 pixels")
     if annulus is not None:
@@ -80,6 +83,7 @@ def check_together(
     *,
     follow: bool,
 ) -> None:
+    """Refuse parameters that exclude each other."""
     if follow and (method == "optimal" or shape == "frame"):
         what = 'method="optimal"' if method == "optimal" else 'shape="frame"'
         raise ValueError(
