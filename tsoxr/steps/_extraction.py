@@ -12,7 +12,7 @@ from tsoxr.kernels import extraction as kernel
 from tsoxr.kernels import profile as profile_kernel
 from tsoxr.lazy import static_from_sample
 from tsoxr.registry import note
-from tsoxr.steps import _effective_psf, _moving, _order_weights
+from tsoxr.steps import _moving, _order_weights
 from tsoxr.steps._extraction_methods import METHODS, weigh
 
 if TYPE_CHECKING:
@@ -102,15 +102,13 @@ def extraction_weights(
 ) -> dict[str, xr.DataArray]:
     """Return weight, share and profile (space, along) and n_pixels (along), float64.
 
-    Where the method rests on it, ``table`` is the effective profile.
+    Where the method has measured more, that is ``extra``.
     """
     _, space, along = images.dims
     names = ("weight", "share", "profile", "n_pixels")
     method = METHODS[settings["method"]]
     measure = method.extra
-    extra = [] if measure is None else [measure(ds)]
-    if method.effective:
-        extra = [_effective_psf.measured(ds, center, gain, settings["half_width"])]
+    extra = [] if measure is None else [measure(ds, center, gain, settings["half_width"])]
     made = xr.apply_ufunc(
         weigh,
         _order_weights.own_images(ds, images),
@@ -124,7 +122,7 @@ def extraction_weights(
         output_dtypes=[np.float64] * 4,
     )
     weights = dict(zip(names, made, strict=True))
-    weights |= {"table": extra[0]} if method.effective else {}
+    weights |= {"extra": extra[0]} if extra else {}
     return _order_weights.without_others(ds, images, weights)
 
 

@@ -83,7 +83,7 @@ def measured(
     return ds if own is None else ds.assign({OWN: own.rename(line_mode="own_mode")})
 
 
-def of_rates(ds: xr.Dataset) -> xr.DataArray:
+def of_rates(ds: xr.Dataset, *_: object) -> xr.DataArray:
     """Return what `measured` has found, for the weights."""
     return ds[MODES]
 

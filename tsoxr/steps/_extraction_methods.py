@@ -19,7 +19,7 @@ from tsoxr.kernels import profile as profile_kernel
 from tsoxr.kernels import psf_table
 from tsoxr.kernels.covariance_weights import covariance_weights
 from tsoxr.kernels.tilted_profile import PIECE, tilted_profile
-from tsoxr.steps import _extraction_covariance
+from tsoxr.steps import _effective_psf, _extraction_covariance
 
 __all__ = ["METHODS", "Method", "Still", "still_of", "weigh"]
 
@@ -54,7 +54,7 @@ class Still:
 
 Profile = Callable[[Still], np.ndarray]
 Weights = Callable[[Still, np.ndarray], tuple[np.ndarray, np.ndarray]]
-Extra = Callable[[xr.Dataset], xr.DataArray]
+Extra = Callable[[xr.Dataset, xr.DataArray, xr.DataArray, float], xr.DataArray]
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,18 @@ class Method:
 
     profile : returns how the light of each column is spread, (spatial, dispersion).
     weights : returns weight and share of the light, (spatial, dispersion), of a profile.
-    extra : measures on the rates what the two need beyond the median images; its result is
-        static, deferred where the rates are lazy.
-    effective : ``extra`` is the table of `_effective_psf.measured`.
+    extra : measures what the two need beyond the median images, from rates, trace, gain and half
+        width; its result is static, deferred where the rates are lazy.
     """
 
     profile: Profile
     weights: Weights
     extra: Extra | None = None
-    effective: bool = False
+
+    @property
+    def effective(self) -> bool:
+        """Return whether the profile is that of `_effective_psf.measured`."""
+        return self.extra is _effective_psf.measured
 
 
 def _running(still: Still) -> np.ndarray:
@@ -109,7 +112,7 @@ METHODS: dict[str, Method] = {
     "box": Method(_running, _plain_sum),
     "tilted": Method(_along_trace, _least_variance),
     "covariance": Method(_running, _correlated, _extraction_covariance.of_rates),
-    "psf": Method(_effective, _least_variance, effective=True),
+    "psf": Method(_effective, _least_variance, _effective_psf.measured),
 }
 
 

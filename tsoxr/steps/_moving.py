@@ -77,21 +77,21 @@ def moving_weights(
     center: xr.DataArray,
     gain: xr.DataArray,
     settings: dict[str, Any],
-    table: xr.DataArray | None = None,
+    extra: xr.DataArray | None = None,
 ) -> Moving:
     """Return what `moving_sums` needs; the arguments are those of `extraction_weights`.
 
-    ``table`` is the effective profile where it is known already.
+    ``extra`` is what the method has measured for them.
     """
     _, space, along = images.dims
-    method = METHODS[settings["method"]]
     shift = _effective_psf.relative_shift(ds)
-    if table is None:
+    if extra is not None and METHODS[settings["method"]].effective:
+        table = extra
+    else:
         table = _effective_psf.measured(ds, center, gain, settings["half_width"])
     whole = xr.DataArray(shift.data, dims="all")
     whole = whole.chunk(all=-1) if is_lazy(whole) else whole
-    measure = method.extra
-    extra = [] if measure is None else [measure(ds)]
+    more = [] if extra is None else [extra]
     nodes, weight, profile = xr.apply_ufunc(
         _tabulated,
         images,
@@ -99,10 +99,10 @@ def moving_weights(
         gain.transpose(space, along),
         table,
         whole,
-        *extra,
+        *more,
         kwargs={"settings": settings},
         input_core_dims=[
-            images.dims, [along], [space, along], ["place", along], ["all"], *(a.dims for a in extra)
+            images.dims, [along], [space, along], ["place", along], ["all"], *(a.dims for a in more)
         ],
         output_core_dims=[["node"], ["node", space, along], ["node", space, along]],
         dask="parallelized",
@@ -125,7 +125,7 @@ def _tabulated(
     """Return nodes, weights and profiles, as of `Moving`."""
     method = METHODS[settings["method"]]
     nodes = moving_sum.nodes_for(shift)
-    still = still_of(images, center, gain, table if method.effective else extra, settings)
+    still = still_of(images, center, gain, extra, settings)
     reach = settings["half_width"] + np.abs(nodes).max() + 1.0
     wide = kernel.coverage(center, still.light.shape[0], reach)
     profile = method.profile(replace(still, cover=wide))

@@ -194,8 +194,8 @@ def extract(  # noqa: PLR0913 -- each says one thing about the same sum
         frame, shape = (center, gain, half_width), weights.get("all_light", weights["profile"])
         hits = _rejection.rejection(ds, images, shape, frame, reject)
     if move != "none":
-        table = weights.get("table")
-        moving = _moving.moving_weights(ds, images, center, gain, settings, table)
+        extra = weights.get("extra")
+        moving = _moving.moving_weights(ds, images, center, gain, settings, extra)
     sums = _extraction.sums(ds, weights, within, min_fraction, accepted, hits, moving)
     taken = {
         **dict(zip(("flux", "flux_error", "dq", "estimated", "rejected"), sums, strict=False)),
