@@ -25,7 +25,7 @@ LAYERS = [
     },
     {"history", "deferred", "lazy", "chunks", "memory", "judged", "summary", "ephemeris", "times"},
     {"checks"},
-    {"registry", "trees"},
+    {"registry", "parameters", "trees"},
     {"io"},
     {"plots"},
     {"steps"},
