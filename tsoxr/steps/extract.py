@@ -106,8 +106,8 @@ def extract(  # noqa: PLR0913 -- each says one thing about the same sum
         or more, and leaves little to find.
     move : {"none", "shift"}
         ``"shift"``: aperture, profile and weights follow ``trace_shift`` of `track`, and do not
-        move where it is not finite. Worth it where the light moves by more than some hundredths of a
-        pixel; see the page on extraction.
+        move where it is not finite. For light that moves by more than some hundredths of a pixel, where
+        it can help and can harm: compare both, see the page on extraction.
     bin_pixels : float, optional
         Of ``"covariance"``, where lines lie along the spectrum: how many wavelengths will be summed. 1
         gives each wavelength its least noise, their number the white light; left out, a quarter of
